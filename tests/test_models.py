@@ -1,0 +1,41 @@
+"""The networks have the articles' parameter counts, take pixels 0 to 255 and return logits."""
+
+import numpy as np
+import pytest
+
+from utils.models import MODEL_NAMES, build_model
+
+PARAMETERS = {
+    "two_block_dropout": 2_168_362,
+    "single_conv_wide_dense": 8_400_906,
+    "three_conv_small": 161_130,
+    "three_conv_baseline": 319_178,
+    "three_block_dropout": 552_874,
+    "three_block_dense1024": 2_397_226,
+}
+
+
+def test_every_network_is_listed():
+    assert set(MODEL_NAMES) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_and_outputs(name):
+    model = build_model(name)
+    assert model.name == name
+    assert model.count_params() == PARAMETERS[name]
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    logits = np.asarray(model(pixels))
+    assert logits.shape == (4, 10) and np.isfinite(logits).all()
+    assert not np.allclose(logits.sum(axis=1), 1), "probabilities instead of logits"
+    assert np.abs(logits).max() < 20, "pixels were not rescaled"
+
+
+def test_trainable_parameters_of_the_largest_normalised_network():
+    model = build_model("three_block_dense1024")
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 2_396_330
+
+
+def test_an_unknown_name_is_refused_with_the_names_that_exist():
+    with pytest.raises(ValueError, match="expected one of two_block_dropout, .*; found 'resnet'"):
+        build_model("resnet")

@@ -1,0 +1,113 @@
+"""Figures say what they show in words as well as colours, and own up to the stand-in."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+from utils import plotting  # noqa: E402
+from utils.data import CLASS_NAMES, STAND_IN  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def clean_figures():
+    plotting.use_style()
+    yield
+    plotting.mark_source("CIFAR-10, official archive")
+    plt.close("all")
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def probabilities():
+    return np.random.default_rng(1).dirichlet(np.ones(10), 15)
+
+
+HISTORY = {"loss": [2.0, 1.5], "accuracy": [0.3, 0.4], "val_loss": [1.9, 1.6], "val_accuracy": [0.35, 0.38]}
+
+
+def every_figure(images, probabilities):
+    labels = np.arange(15) % 10
+    yield plotting.image_grid(images, [CLASS_NAMES[label] for label in labels], heading="Fifteen images")
+    yield plotting.class_counts({"training": labels, "validation": labels, "test": labels}).figure
+    yield plotting.channels(images[0], "One image")
+    yield plotting.learning_curves(HISTORY)
+    yield plotting.prediction(images[0], probabilities[0], 3)
+    yield plotting.prediction_grid(images, probabilities, labels)
+
+
+def heading(figure):
+    return figure.get_suptitle() or figure.axes[0].get_title()
+
+
+def test_only_the_stand_in_is_marked_and_it_is_marked_in_every_figure(images, probabilities):
+    for figure in every_figure(images, probabilities):
+        assert heading(figure) and STAND_IN not in heading(figure)
+    plotting.mark_source(STAND_IN)
+    for figure in every_figure(images, probabilities):
+        assert STAND_IN in heading(figure)
+
+
+def test_every_chart_names_its_axes_and_fits_on_its_canvas(images, probabilities):
+    for figure in every_figure(images, probabilities):
+        figure.canvas.draw()
+        for axis in figure.axes:
+            if axis.has_data() and axis.lines:
+                assert axis.get_xlabel() and axis.get_ylabel()
+        width, height = figure.canvas.get_width_height()
+        inside = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+        assert inside.x0 >= -2 and inside.y0 >= -2 and inside.x1 <= width + 2 and inside.y1 <= height + 2
+
+
+def test_a_grid_shows_every_image_with_its_caption(images):
+    figure = plotting.image_grid(images[:7], [f"number {n}" for n in range(7)], columns=3, heading="Seven")
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 7
+    for number, axis in enumerate(shown):
+        assert axis.get_title() == f"number {number}"
+        assert (axis.images[0].get_array() == images[number]).all()
+
+
+def test_class_counts_draws_the_counts():
+    labels = np.array([0, 0, 0, 9])
+    axis = plotting.class_counts({"training": labels, "test": labels[:1]})
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert heights == [[3, 0, 0, 0, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+
+
+def test_learning_curves_tell_training_from_validation_without_colour():
+    for axis in plotting.learning_curves(HISTORY).axes:
+        training, validation = axis.lines
+        assert training.get_linestyle() != validation.get_linestyle()
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == ["training", "validation"]
+    assert list(validation.get_ydata()) == HISTORY["val_accuracy"]
+
+
+@pytest.mark.parametrize("label, verdict, colour", [(3, "right", plotting.BLUE), (5, "wrong", plotting.VERMILLION)])
+def test_right_and_wrong_differ_by_a_word_and_by_colour(images, label, verdict, colour):
+    probabilities = np.full(10, 0.01)
+    probabilities[3] = 0.91
+    picture, bars = plotting.prediction(images[0], probabilities, label).axes
+    assert picture.get_title() == f"cat 91%: {verdict}"
+    assert picture.get_xlabel() == f"truth: {CLASS_NAMES[label]}"
+    assert matplotlib.colors.same_color(bars.patches[3].get_facecolor(), colour)
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)
+
+
+def test_text_colours_have_enough_contrast_on_white():
+    """At least 4.5 to 1. Source: Web Content Accessibility Guidelines 2.1, success criterion 1.4.3."""
+
+    def contrast(colour):
+        channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
+        return 1.05 / (np.dot(channels, [0.2126, 0.7152, 0.0722]) + 0.05)
+
+    assert contrast("#767676") == pytest.approx(4.54, abs=0.01)
+    for colour in (plotting.BLUE, plotting.VERMILLION, plotting.GREEN, plotting.GREY):
+        assert contrast(colour) >= 4.5, colour

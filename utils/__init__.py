@@ -1,0 +1,1 @@
+"""The small shared module of the tutorial series; every notebook imports from it."""

@@ -1,0 +1,194 @@
+"""The figures of the series: data in, Axes or Figure out, never shown here.
+
+Blue means right or training, vermillion wrong or validation, and a word or a line style always says the same. Colours:
+Wong 2011, "Points of view: Color blindness", Nature Methods 8, 441; vermillion and green darkened for text on white.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from utils.data import CLASS_NAMES, STAND_IN
+
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#BF5300", "#007A5A", "#6B6B6B"
+SPLIT_COLOURS = {"training": BLUE, "validation": VERMILLION, "test": GREEN}
+
+_mark = ""
+
+
+def use_style():
+    """Set font sizes, resolution and grid for every figure that follows."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILLION, GREEN, GREY]),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": False,
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def mark_source(source):
+    """Remember where the images come from, so that every later title says so if they are the stand-in.
+
+    Args:
+        source: the `source` of a `Cifar10`.
+    """
+    global _mark
+    _mark = f"\n({STAND_IN})" if source == STAND_IN else ""
+
+
+def title(text):
+    """Return `text` as a plot title, followed by the stand-in's mark where `mark_source` was given the stand-in."""
+    return text + _mark
+
+
+def image_grid(images, captions, columns=5, heading="", size=1.6):
+    """Show images in a grid, each with a caption above it.
+
+    Args:
+        images: sequence of n images, each uint8 (height, width, 3) or (height, width).
+        captions: n strings.
+        columns: images in a row.
+        heading: title of the figure.
+        size: width of one image in inches.
+
+    Returns:
+        The Figure.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.3) + 0.5), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, caption in zip(axes.flat, images, captions, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(caption, fontsize=10)
+    figure.suptitle(title(heading))
+    return figure
+
+
+def class_counts(splits):
+    """Draw how many images each class has in each split.
+
+    Args:
+        splits: dict from the name of a split ("training", "validation", "test") to its labels, integers 0 to 9.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(9, 4))
+    width = 0.8 / len(splits)
+    for number, (name, labels) in enumerate(splits.items()):
+        places = np.arange(len(CLASS_NAMES)) + (number - (len(splits) - 1) / 2) * width
+        counts = np.bincount(labels, minlength=len(CLASS_NAMES))
+        axis.bar(places, counts, width, label=name, color=SPLIT_COLOURS[name])
+    axis.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=30, ha="right")
+    axis.set(ylabel="images", title=title("Images of each class in each split"))
+    axis.figure.legend(ncols=len(splits), loc="outside lower center", frameon=False)
+    return axis
+
+
+def channels(image, caption):
+    """Show a colour image beside its red, green and blue channel, with one colour bar in pixel values.
+
+    Args:
+        image: uint8, shape (height, width, 3).
+        caption: what the image shows, for the title.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3))
+    axes[0].imshow(image)
+    axes[0].set_title("all three")
+    for number, name in enumerate(("red", "green", "blue")):
+        shown = axes[number + 1].imshow(image[..., number], cmap="gray", vmin=0, vmax=255)
+        axes[number + 1].set_title(f"{name} channel")
+    for axis in axes:
+        axis.set(xlabel="column", xticks=[0, 15, 31], yticks=[0, 15, 31])
+    axes[0].set_ylabel("row")
+    figure.colorbar(shown, ax=axes, label="pixel value", ticks=[0, 64, 128, 192, 255], shrink=0.8)
+    figure.suptitle(title(caption))
+    return figure
+
+
+def learning_curves(history, heading="Learning curves"):
+    """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch.
+
+    Args:
+        history: dict of lists of one number an epoch: "loss", "accuracy", "val_loss", "val_accuracy", as
+            `model.fit(...).history` holds them.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for axis, key, label in zip(axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy"), strict=True):
+        epochs = range(1, len(history[key]) + 1)
+        axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
+        axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+    figure.suptitle(title(heading))
+    return figure
+
+
+def prediction(image, probabilities, label, axes=None):
+    """Show an image beside the probabilities of the ten classes: blue where the answer is right, vermillion where not.
+
+    Args:
+        image: uint8, shape (32, 32, 3).
+        probabilities: shape (10,), values 0 to 1.
+        label: the true class, 0 to 9.
+        axes: two Axes to draw on; None for a new figure.
+
+    Returns:
+        The Figure.
+    """
+    if axes is None:
+        _, axes = plt.subplots(1, 2, figsize=(8, 3.2), width_ratios=(1, 2))
+    picture, bars = axes
+    answer = int(np.argmax(probabilities))
+    verdict, colour = ("right", BLUE) if answer == label else ("wrong", VERMILLION)
+    picture.imshow(image)
+    picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, fontsize=10)
+    picture.set(xticks=[], yticks=[], xlabel=f"truth: {CLASS_NAMES[label]}")
+    colours = [GREY] * len(CLASS_NAMES)
+    colours[answer] = colour
+    bars.barh(CLASS_NAMES, probabilities, color=colours)
+    bars.invert_yaxis()
+    bars.set(xlim=(0, 1), xticks=[0, 0.5, 1])
+    if bars.get_subplotspec().is_last_row():
+        bars.set_xlabel("probability")
+    figure = picture.figure
+    figure.suptitle(title("What the model answers"))
+    return figure
+
+
+def prediction_grid(images, probabilities, labels, rows=5, columns=3):
+    """Show `prediction` for the first rows × columns images.
+
+    Args:
+        images: uint8, shape (n, 32, 32, 3), n at least rows × columns.
+        probabilities: shape (n, 10), values 0 to 1.
+        labels: shape (n,), values 0 to 9.
+        rows: rows of the grid.
+        columns: images in a row.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(
+        rows, 2 * columns, figsize=(4.4 * columns, 2.3 * rows + 0.5), width_ratios=(1.2, 1) * columns
+    )
+    for number, pair in enumerate(np.reshape(axes, (rows * columns, 2))):
+        prediction(images[number], probabilities[number], int(labels[number]), pair)
+        pair[1].tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,116 @@
+"""How much work this machine should do: everything, a classroom's worth, or a test's worth."""
+
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of every training and prediction in the notebooks.
+
+    Attributes:
+        name: "full", "class" or "test".
+        train: number of training images to use, at most 45,000.
+        validation: number of validation images to use, at most 5,000.
+        test: number of test images to use, at most 10,000.
+        epoch_share: the part of the full number of epochs that is trained, 0 to 1.
+    """
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    epoch_share: float
+
+    def epochs(self, full):
+        """Epochs to train where the full profile trains `full` of them; at least one.
+
+        Args:
+            full: positive int, the epochs of the full profile.
+        """
+        return max(1, round(full * self.epoch_share))
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("full", train=45_000, validation=5_000, test=10_000, epoch_share=1.0),
+        Profile("class", train=12_000, validation=2_000, test=4_000, epoch_share=0.4),
+        Profile("test", train=1_000, validation=500, test=500, epoch_share=0.05),
+    )
+}
+
+
+def current_profile():
+    """Choose the profile and print one line: which, why, and how to change it.
+
+    `TUTORIAL_PROFILE` decides where it is set; otherwise "full" on a machine with a GPU or TPU, "class" on any other.
+
+    Returns:
+        The chosen `Profile`.
+
+    Raises:
+        ValueError: if `TUTORIAL_PROFILE` names no profile.
+    """
+    name = os.environ.get("TUTORIAL_PROFILE")
+    if name is None:
+        accelerator = find_accelerator()
+        name = "full" if accelerator else "class"
+        reason = f"{accelerator} found" if accelerator else "no GPU or TPU found"
+    elif name not in PROFILES:
+        raise ValueError(f"TUTORIAL_PROFILE={name}: expected one of {', '.join(PROFILES)}; set one of them or unset it.")
+    else:
+        reason = "set by TUTORIAL_PROFILE"
+    profile = PROFILES[name]
+    others = " or ".join(other for other in PROFILES if other != name)
+    print(
+        f"Profile {name} ({reason}): trains on {profile.train:,} images. To change it, set TUTORIAL_PROFILE to {others} "
+        "before the notebook starts."
+    )
+    return profile
+
+
+def describe_machine():
+    """One line about this machine: cores, memory, accelerator, versions.
+
+    Raises:
+        RuntimeError: if the backend of Keras (TensorFlow unless `KERAS_BACKEND` says otherwise) is not installed.
+    """
+    backend = _backend()
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory, {find_accelerator() or 'no GPU or TPU'}; "
+        f"Python {platform.python_version()}, {backend} {version(backend)}, keras {version('keras')}"
+    )
+
+
+def find_accelerator():
+    """Name the GPUs or TPU that the backend of Keras can use: "1 GPU", "4 TPU cores", or "" where there is none."""
+    if _backend() == "jax":
+        import jax
+
+        kind, count = jax.default_backend().upper(), jax.device_count()
+        return "" if kind == "CPU" else f"{count} {kind}{'s' if count > 1 else ''}"
+    import tensorflow as tf
+
+    for kind in ("TPU", "GPU"):
+        count = len(tf.config.list_physical_devices(kind))
+        if count:
+            return f"{count} {kind}{'s' if count > 1 else ''}"
+    return ""
+
+
+def _backend():
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if importlib.util.find_spec(backend) is None:
+        raise RuntimeError(
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
+            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
+            "`pip install -r requirements.txt`."
+        )
+    return backend
