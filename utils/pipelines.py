@@ -54,3 +54,155 @@ def make_dataset(
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def flip(images, labels, seed):
+    """Mirror every image left to right with probability one half.
+
+    Args:
+        images: uint8 or float32 tensor, shape (batch, height, width, channels).
+        labels: passed through unchanged.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+
+    Returns:
+        `(images, labels)`, shape and dtype as given.
+
+    Source: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1.
+    """
+    height, width = images.shape[1:3]
+    mirrored = tf.random.stateless_uniform((tf.shape(images)[0], 1), seed) < 0.5
+    columns = tf.where(mirrored, tf.range(width - 1, -1, -1), tf.range(width))
+    return _pick_pixels(images, tf.range(height)[tf.newaxis], columns), labels
+
+
+def crop(images, labels, seed, padding=4):
+    """Shift every image by its own random offset, mirroring the border.
+
+    Args:
+        images: uint8 or float32 tensor, shape (batch, height, width, channels).
+        labels: passed through unchanged.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+        padding: largest shift in pixels, in both directions.
+
+    Returns:
+        `(images, labels)`, shape and dtype as given.
+
+    Raises:
+        ValueError: if `padding` is negative or not smaller than the image.
+
+    Source: He et al. 2015, "Deep Residual Learning for Image Recognition", section 4.2 (zeros there, mirrored here).
+    """
+    height, width = images.shape[1:3]
+    if not 0 <= padding < min(height, width):
+        raise ValueError(f"crop: expected a padding from 0 to {min(height, width) - 1}; found {padding}.")
+    offsets = tf.random.stateless_uniform((tf.shape(images)[0], 2), seed, -padding, padding + 1, tf.int32)
+    rows = _mirror_at_border(tf.range(height) + offsets[:, :1], height)
+    columns = _mirror_at_border(tf.range(width) + offsets[:, 1:], width)
+    return _pick_pixels(images, rows, columns), labels
+
+
+def cutout(images, labels, seed, size=8):
+    """Paint a grey square over every image, at its own random place; it may reach over the border.
+
+    Args:
+        images: uint8 or float32 tensor with values 0 to 255, shape (batch, height, width, channels).
+        labels: passed through unchanged.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+        size: side of the square in pixels.
+
+    Returns:
+        `(images, labels)`, shape and dtype as given; the square has the value 128.
+
+    Source: DeVries and Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout".
+    """
+    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    place = tf.random.stateless_uniform((batch, 2), seed)
+
+    def covered(length, centre):
+        first = tf.cast(centre * length, tf.int32) - size // 2
+        return (tf.range(length) >= first) & (tf.range(length) < first + size)
+
+    square = covered(height, place[:, :1])[:, :, tf.newaxis] & covered(width, place[:, 1:])[:, tf.newaxis]
+    return tf.where(square[..., tf.newaxis], tf.cast(128, images.dtype), images), labels
+
+
+def jitter(images, labels, seed, brightness=0.2, contrast=0.2):
+    """Change brightness and contrast of every image by its own random amount.
+
+    Args:
+        images: uint8 or float32 tensor with values 0 to 255, shape (batch, height, width, channels).
+        labels: passed through unchanged.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+        brightness: largest shift of all pixel values, as a part of 255.
+        contrast: largest change of the distance to the image's mean, as a part of that distance.
+
+    Returns:
+        `(images, labels)`, shape and dtype as given, values cut off at 0 and 255.
+
+    Source: Howard 2013, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", section 2.
+    """
+    amounts = tf.random.stateless_uniform((2, tf.shape(images)[0], 1, 1, 1), seed, -1, 1)
+    pixels = tf.cast(images, tf.float32)
+    mean = tf.reduce_mean(pixels, axis=(1, 2, 3), keepdims=True)
+    changed = mean + (pixels - mean) * (1 + contrast * amounts[0]) + 255 * brightness * amounts[1]
+    return tf.cast(tf.round(tf.clip_by_value(changed, 0, 255)), images.dtype), labels
+
+
+def mixup(images, labels, seed, alpha=0.2):
+    """Blend every image, and its label, with another one of the same batch.
+
+    Args:
+        images: uint8 or float32 tensor with values 0 to 255, shape (batch, height, width, channels).
+        labels: float32 tensor of probabilities, shape (batch, classes): `make_dataset(..., one_hot=True)`.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+        alpha: the share of the other image follows a Beta(alpha, alpha) distribution, whose small values
+            of alpha leave most images nearly pure.
+
+    Returns:
+        `(images, labels)`: images become float32, since a blend of two pixels is no whole number; each row of the
+        labels still sums to one.
+
+    Raises:
+        ValueError: if labels are not one-hot.
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+    """
+    if labels.shape.rank != 2:
+        raise ValueError(f"mixup: expected one-hot labels of shape (batch, classes); found shape {labels.shape}.")
+    batch = tf.shape(images)[0]
+    gammas = tf.random.stateless_gamma((2, batch), seed, alpha)
+    share = tf.math.divide_no_nan(gammas[0], gammas[0] + gammas[1])
+    partner = tf.random.experimental.stateless_shuffle(tf.range(batch), seed + 1)
+    pixels, image_share = tf.cast(images, tf.float32), share[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    mixed = pixels + image_share * (tf.gather(pixels, partner) - pixels)
+    return mixed, labels + share[:, tf.newaxis] * (tf.gather(labels, partner) - labels)
+
+
+def compose(*augmentations):
+    """Chain augmentations, each with a seed of its own.
+
+    Args:
+        augmentations: functions `(images, labels, seed) -> (images, labels)`, applied from left to right.
+
+    Returns:
+        A function of the same form.
+    """
+
+    def apply(images, labels, seed):
+        for number, augmentation in enumerate(augmentations):
+            images, labels = augmentation(images, labels, seed + [number, 0])
+        return images, labels
+
+    return apply
+
+
+def _pick_pixels(images, rows, columns):
+    """Take pixel (rows[b, i], columns[b, j]) of each image b: one gather over the whole batch."""
+    batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    first = tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width)
+    picked = first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]
+    return tf.gather(tf.reshape(images, (-1, channels)), picked)
+
+
+def _mirror_at_border(positions, length):
+    return length - 1 - tf.abs(length - 1 - tf.abs(positions))
