@@ -107,7 +107,8 @@ def test_compose_applies_all_in_order_and_gives_each_its_own_seed(images, labels
 
 
 def test_augmentations_run_inside_a_pipeline_with_a_smaller_last_batch(images, labels):
-    dataset = make_dataset(images, labels, 300, one_hot=True, seed=1, augment=compose(flip, crop, cutout, jitter, mixup))
+    chain = compose(flip, crop, cutout, jitter, mixup)
+    dataset = make_dataset(images, labels, 300, one_hot=True, seed=1, augment=chain)
     assert [len(batch) for batch, _ in dataset] == [300] * 6 + [200]
 
 

@@ -43,7 +43,9 @@ def test_every_epoch_holds_every_image_once_in_a_new_order_with_its_own_label(ar
 def test_the_shuffle_reaches_everywhere(arrays):
     """With a buffer smaller than the data, a late image could never come first; here every row does in time."""
     dataset = make_dataset(*arrays, 1, training=True, seed=2)
-    firsts = [int(images[0, 0, 0, 0]) + 256 * int(images[0, 0, 0, 1]) for _ in range(60) for images, _ in dataset.take(1)]
+    firsts = [
+        int(images[0, 0, 0, 0]) + 256 * int(images[0, 0, 0, 1]) for _ in range(60) for images, _ in dataset.take(1)
+    ]
     assert max(firsts) >= 270 and min(firsts) < 30
 
 

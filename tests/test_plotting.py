@@ -105,7 +105,9 @@ def test_text_colours_have_enough_contrast_on_white():
     """At least 4.5 to 1. Source: Web Content Accessibility Guidelines 2.1, success criterion 1.4.3."""
 
     def contrast(colour):
-        channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
+        channels = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)
+        ]
         return 1.05 / (np.dot(channels, [0.2126, 0.7152, 0.0722]) + 0.05)
 
     assert contrast("#767676") == pytest.approx(4.54, abs=0.01)

@@ -1,5 +1,8 @@
 """The networks of the series, built by name: pixels 0 to 255 in, ten logits out."""
 
+import keras
+from keras import layers
+
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
 
@@ -24,8 +27,6 @@ def build_model(name):
 
 def two_block_dropout():
     """2,168,362 parameters. Source: "How can I classify images using a TensorFlow CIFAR-10 model?", 2025."""
-    from keras import layers
-
     return _sequential(
         "two_block_dropout",
         _conv(32), _conv(32), layers.MaxPooling2D(), layers.Dropout(0.25),
@@ -36,8 +37,6 @@ def two_block_dropout():
 
 def single_conv_wide_dense():
     """8,400,906 parameters. Source: "CIFAR-10 Image Classification with TensorFlow", 2024."""
-    from keras import layers
-
     return _sequential(
         "single_conv_wide_dense",
         _conv(32), layers.BatchNormalization(), layers.MaxPooling2D(),
@@ -47,8 +46,6 @@ def single_conv_wide_dense():
 
 def three_conv_small():
     """161,130 parameters; notebook 02 builds it layer by layer. Source: "ML and AI Blogs", issue 9, 2025."""
-    from keras import layers
-
     return _sequential(
         "three_conv_small",
         _conv(32), layers.MaxPooling2D(), _conv(32), layers.MaxPooling2D(), _conv(64), layers.MaxPooling2D(),
@@ -58,8 +55,6 @@ def three_conv_small():
 
 def three_conv_baseline():
     """319,178 parameters. Source: "How to Implement Image Classification in TensorFlow", the baseline there."""
-    from keras import layers
-
     return _sequential(
         "three_conv_baseline",
         _conv(32), layers.MaxPooling2D(), _conv(64), layers.MaxPooling2D(), _conv(64),
@@ -69,8 +64,6 @@ def three_conv_baseline():
 
 def three_block_dropout():
     """552,874 parameters. Source: "How to Implement Image Classification in TensorFlow", the improved model there."""
-    from keras import layers
-
     stack = []
     for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):
         stack += [*_two_normalised(filters), layers.MaxPooling2D(), layers.Dropout(rate)]
@@ -82,8 +75,6 @@ def three_block_dropout():
 
 def three_block_dense1024():
     """2,397,226 parameters. Source: the first post of "Deep Learning for Computer Vision (DL4CV)"."""
-    from keras import layers
-
     stack = []
     for filters in (32, 64, 128):
         stack += [*_two_normalised(filters), layers.MaxPooling2D()]
@@ -94,20 +85,14 @@ def three_block_dense1024():
 
 
 def _sequential(name, *stack):
-    import keras
-
     return keras.Sequential([keras.Input(CIFAR_SHAPE), keras.layers.Rescaling(1 / 255), *stack], name=name)
 
 
 def _conv(filters):
-    from keras import layers
-
     return layers.Conv2D(filters, 3, padding="same", activation="relu")
 
 
 def _two_normalised(filters):
-    from keras import layers
-
     return [_conv(filters), layers.BatchNormalization(), _conv(filters), layers.BatchNormalization()]
 
 

@@ -116,6 +116,29 @@ def channels(image, caption):
     return figure
 
 
+def filter_responses(image, maps, heading):
+    """Show an image beside what filters make of it, each map with a colour bar of its own values.
+
+    Args:
+        image: uint8, shape (height, width, 3).
+        maps: dict from a caption to a float array, shape (rows, columns), of any size.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, len(maps) + 1, figsize=(2.7 * (len(maps) + 1), 3.6))
+    for axis, (caption, values) in zip(axes, {"the image": image, **maps}.items(), strict=True):
+        shown = axis.imshow(values, cmap="cividis")
+        axis.set_title(caption, fontsize=10)
+        axis.set(xlabel="column", xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
+        if values.ndim == 2:
+            figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.9, label="output of the filter")
+    axes[0].set_ylabel("row")
+    figure.suptitle(title(heading))
+    return figure
+
+
 def learning_curves(history, heading="Learning curves"):
     """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch.
 

@@ -63,14 +63,14 @@ def current_profile():
         name = "full" if accelerator else "class"
         reason = f"{accelerator} found" if accelerator else "no GPU or TPU found"
     elif name not in PROFILES:
-        raise ValueError(f"TUTORIAL_PROFILE={name}: expected one of {', '.join(PROFILES)}; set one of them or unset it.")
+        raise ValueError(f"TUTORIAL_PROFILE={name}: expected one of {', '.join(PROFILES)}; set one or unset it.")
     else:
         reason = "set by TUTORIAL_PROFILE"
     profile = PROFILES[name]
     others = " or ".join(other for other in PROFILES if other != name)
     print(
-        f"Profile {name} ({reason}): trains on {profile.train:,} images. To change it, set TUTORIAL_PROFILE to {others} "
-        "before the notebook starts."
+        f"Profile {name} ({reason}): trains on {profile.train:,} images. "
+        f"To change it, set TUTORIAL_PROFILE to {others} before the notebook starts."
     )
     return profile
 
@@ -109,8 +109,8 @@ def _backend():
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
-            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
-            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
+            "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
             "`pip install -r requirements.txt`."
         )
     return backend
