@@ -1,0 +1,125 @@
+"""Schedules, starts, averaged answers and run records do what their docstrings say."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from utils import training
+from utils.models import build_model
+
+
+def test_triangular_rises_from_its_start_to_its_peak_and_falls_to_its_end():
+    schedule = training.Triangular(peak=2.0, steps=100, peak_at=0.25, start=0.2, end=0.1)
+    rates = np.array([float(schedule(step)) for step in range(101)])
+    assert rates[[0, 25, 100]] == pytest.approx([0.4, 2.0, 0.2], rel=1e-5)
+    assert (np.diff(rates[:26]) > 0).all() and (np.diff(rates[25:]) < 0).all()
+    np.testing.assert_allclose(np.diff(rates, n=2)[:23], 0, atol=1e-5)
+
+
+def test_triangular_survives_saving_and_refuses_what_makes_no_triangle():
+    schedule = training.Triangular(peak=2.0, steps=100)
+    assert float(training.Triangular(**schedule.get_config())(40)) == float(schedule(40))
+    with pytest.raises(ValueError, match="0 < peak_at < 1; found 100 and 0"):
+        training.Triangular(peak=2.0, steps=100, peak_at=0)
+
+
+def test_warmup_cosine_rises_then_falls_to_nothing():
+    schedule = training.warmup_cosine(peak=3.0, steps=200, warmup=0.1)
+    rates = np.array([float(schedule(step)) for step in range(201)])
+    assert rates[0] == 0 and rates[20] == pytest.approx(3.0) and rates[200] == pytest.approx(0, abs=1e-5)
+    assert rates.argmax() == 20
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Smooth random images: neighbouring pixels are alike, as in photographs."""
+    noise = np.random.default_rng(0).normal(size=(500, 8, 8, 3))
+    return np.kron(noise, np.ones((4, 4, 1))) + 0.1 * np.random.default_rng(1).normal(size=(500, 32, 32, 3))
+
+
+def test_whitened_outputs_are_uncorrelated_and_of_equal_variance(images):
+    kernel = training.whitening_kernel(images, smallest=0)
+    assert kernel.shape == (2, 2, 3, 24) and kernel.dtype == np.float32
+    assert (kernel[..., 12:] == -kernel[..., :12]).all()
+    outputs = np.asarray(keras.ops.conv(images.astype(np.float32), kernel[..., :12], padding="valid")).reshape(-1, 12)
+    np.testing.assert_allclose(np.cov(outputs, rowvar=False), np.eye(12), atol=0.01)
+
+
+@pytest.mark.parametrize("inputs, outputs", [(3, 8), (8, 8), (8, 3)])
+def test_identity_start_passes_the_first_channels_on(inputs, outputs):
+    layer = keras.layers.Conv2D(
+        outputs, 3, padding="same", use_bias=False, kernel_initializer=training.IdentityStart(1)
+    )
+    pixels = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
+    out = np.asarray(layer(pixels))
+    shared = min(inputs, outputs)
+    np.testing.assert_allclose(out[..., :shared], pixels[..., :shared], rtol=1e-5)
+    if outputs > inputs:
+        assert np.abs(out[..., inputs:]).mean() > 0.05
+
+
+def test_identity_start_depends_on_its_seed_only():
+    first, again, other = (np.asarray(training.IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return build_model("three_conv_small")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(2).integers(0, 256, (20, 32, 32, 3), np.uint8)
+
+
+def test_one_view_is_the_plain_prediction_and_two_views_ignore_mirroring(model, pixels):
+    np.testing.assert_allclose(
+        training.predict_averaged(model, pixels, views=1), model.predict(pixels, verbose=0), atol=1e-5
+    )
+    both = training.predict_averaged(model, pixels, views=2)
+    np.testing.assert_allclose(both, training.predict_averaged(model, pixels[:, :, ::-1], views=2), atol=1e-5)
+    assert np.abs(both - training.predict_averaged(model, pixels, views=1)).max() > 1e-4
+
+
+def test_six_views_are_the_weighted_mean_of_shifted_and_mirrored_predictions(model, pixels):
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    shifted = [padded[:, 1:-1, 1:-1], padded[:, :-2, :-2], padded[:, 2:, 2:]]
+    logits = [[model.predict(v[:, :, ::d], verbose=0) for d in (1, -1)] for v in shifted]
+    expected = sum(weight * sum(pair) / 2 for weight, pair in zip((0.5, 0.25, 0.25), logits, strict=True))
+    np.testing.assert_allclose(training.predict_averaged(model, pixels, views=6), expected, atol=1e-5)
+
+
+def test_an_unknown_number_of_views_is_refused(model, pixels):
+    with pytest.raises(ValueError, match="expected views of 1, 2 or 6; found 3"):
+        training.predict_averaged(model, pixels, views=3)
+
+
+def test_a_run_record_is_read_back_and_names_hardware_versions_and_facts(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
+    history = {"loss": [2.0, 1.0], "val_accuracy": [0.25, np.float32(0.5)]}
+    path = training.save_run("trial", model, history, seed=3, data_source="synthetic stand-in, not CIFAR-10")
+    record = training.load_run("trial")
+    assert record == json.loads(path.read_text(encoding="utf-8"))
+    assert (record["network"], record["parameters"], record["epochs"]) == ("three_conv_small", 161_130, 2)
+    assert record["history"] == {"loss": [2.0, 1.0], "val_accuracy": [0.25, 0.5]}
+    assert record["seed"] == 3 and "stand-in" in record["data_source"]
+    assert "cores" in record["hardware"] and record["versions"]["keras"] == keras.__version__
+    assert [file.name for file in path.parent.iterdir()] == ["trial.json"]
+
+
+def test_a_missing_record_names_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "RUNS", tmp_path)
+    (tmp_path / "known.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="no record 'lost' in models/runs; there are: known"):
+        training.load_run("lost")
+
+
+def test_the_precision_named_as_fastest_trains(pixels):
+    precision = training.fastest_precision()
+    assert precision in ("mixed_bfloat16", "float32")
+    layer = keras.layers.Dense(4, dtype=precision)
+    assert np.isfinite(np.asarray(layer(np.ones((2, 3))), np.float32)).all()
