@@ -1,6 +1,11 @@
 """Schedules, starts, averaged answers and run records do what their docstrings say."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -123,3 +128,51 @@ def test_the_precision_named_as_fastest_trains(pixels):
     assert precision in ("mixed_bfloat16", "float32")
     layer = keras.layers.Dense(4, dtype=precision)
     assert np.isfinite(np.asarray(layer(np.ones((2, 3))), np.float32)).all()
+
+
+TRAIN = """
+import sys
+import keras, numpy as np
+from utils import training
+from utils.data import Cifar10
+from utils.pipelines import flip
+
+def numbers(n):
+    return np.random.default_rng(n).integers(0, 256, (n, 32, 32, 3), np.uint8), np.arange(n, dtype=np.int32) % 10
+
+data = Cifar10(*numbers(400), *numbers(100), *numbers(10), source="random pixels")
+momentum = lambda steps: keras.optimizers.SGD(0.05, momentum=0.9)
+recipe = training.Recipe("three_conv_small", 4, 50, momentum, augment=flip)
+model, history = training.train(recipe, data, 4, seed=1, checkpoints=sys.argv[1])
+print("DONE", history["loss"])
+model.save_weights(sys.argv[2])
+"""
+
+
+def start_training(checkpoints, weights):
+    command = [sys.executable, "-u", "-c", TRAIN, str(checkpoints), str(weights)]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one(tmp_path):
+    broken = start_training(tmp_path / "broken", tmp_path / "broken.weights.h5")
+    for line in broken.stdout:
+        if line.startswith("Epoch 3/"):
+            os.kill(broken.pid, signal.SIGKILL)
+    assert broken.wait() == -signal.SIGKILL
+    kept = json.loads((tmp_path / "broken" / "history.json").read_text())
+    assert 1 <= len(kept["loss"]) < 4
+
+    outputs = []
+    for name in ("broken", "whole"):
+        process = start_training(tmp_path / name, tmp_path / f"{name}.weights.h5")
+        outputs.append(process.communicate()[0])
+        assert process.returncode == 0
+    assert outputs[0].count("val_loss") == 4 - len(kept["loss"]) and outputs[1].count("val_loss") == 4
+
+    resumed, whole = build_model("three_conv_small"), build_model("three_conv_small")
+    resumed.load_weights(tmp_path / "broken.weights.h5")
+    whole.load_weights(tmp_path / "whole.weights.h5")
+    for first, second in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+    assert len(list((tmp_path / "broken").glob("*.weights.h5"))) == 1

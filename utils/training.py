@@ -4,12 +4,16 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
+
+from utils.models import build_model
 
 RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
@@ -142,6 +146,148 @@ def predict_averaged(model, images, views=6, batch_size=500):
     return both_sides(images) / 2 + (both_sides(padded[:, :-2, :-2]) + both_sides(padded[:, 2:, 2:])) / 4
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: all that its result depends on besides the images and the seed.
+
+    Attributes:
+        network: a name of `utils.models.MODEL_NAMES`.
+        epochs: how often every training image is seen in the full profile.
+        batch_size: images in a batch; a last batch that is not full is left out.
+        optimizer: function from the number of all training steps to a Keras optimizer.
+        augment: None, or an augmentation of `utils.pipelines`.
+        label_smoothing: share of the label that is spread evenly over all classes, 0 to 1.
+        precision: dtype policy of Keras, or "fastest" for what `fastest_precision` says.
+        prepare: None, or a function of the new model and the training images, for a start that depends on the images.
+        views: test-time views with which the result is quoted: 1, 2 or 6.
+    """
+
+    network: str
+    epochs: int
+    batch_size: int
+    optimizer: Callable
+    augment: Callable | None = None
+    label_smoothing: float = 0.0
+    precision: str = "float32"
+    prepare: Callable | None = None
+    views: int = 1
+
+
+def build(recipe, images, epochs, seed):
+    """Build and compile the network of a recipe, ready to train.
+
+    Args:
+        recipe: a `Recipe`.
+        images: uint8 training images, shape (n, 32, 32, 3).
+        epochs: number of epochs in all, which sets the length of the learning rate's schedule.
+        seed: int that fixes the random start.
+
+    Returns:
+        The compiled model; its labels are one-hot.
+    """
+    keras.utils.set_random_seed(seed)
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(fastest_precision() if recipe.precision == "fastest" else recipe.precision)
+    try:
+        model = build_model(recipe.network)
+    finally:
+        keras.config.set_dtype_policy(usual)
+    if recipe.prepare:
+        recipe.prepare(model, images)
+    model.compile(
+        optimizer=recipe.optimizer(epochs * (len(images) // recipe.batch_size)),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
+    """Train a recipe, watched on the validation images, and go on where a killed training stopped.
+
+    Every epoch draws its order, augmentations and dropout from the seed and its own number, so a training that was
+    stopped and resumed ends with the same weights as one that was not, up to rounding.
+
+    Args:
+        recipe: a `Recipe`.
+        data: a `utils.data.Cifar10`; the test images are not touched.
+        epochs: number of epochs in all.
+        seed: int that fixes start, order, augmentation and dropout.
+        checkpoints: folder to keep the state after every epoch in, and to resume from; None for neither.
+        verbose: as in `model.fit`.
+
+    Returns:
+        `(model, history)`: the trained model, and a dict of one list an epoch: "loss", "accuracy", "val_loss",
+        "val_accuracy" and "seconds".
+    """
+    from utils.pipelines import make_dataset
+
+    model = build(recipe, data.x_train, epochs, seed)
+    history = _resume(model, checkpoints)
+    validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
+    for epoch in range(len(history.get("loss", ())), epochs):
+        epoch_seed = 1_000 * seed + epoch
+        batches = make_dataset(
+            data.x_train,
+            data.y_train,
+            recipe.batch_size,
+            training=True,
+            augment=recipe.augment,
+            one_hot=True,
+            seed=epoch_seed,
+            drop_remainder=True,
+        )
+        _reseed_dropout(model, epoch_seed)
+        start = time.perf_counter()
+        fitted = model.fit(
+            batches, validation_data=validation, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=verbose
+        )
+        for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
+            history.setdefault(key, []).extend(values)
+        _keep(model, history, checkpoints)
+    return model, history
+
+
+def _reseed_dropout(model, seed):
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign([seed, 0])
+
+
+def _resume(model, folder):
+    """Load the newest state in `folder` into the model and its optimizer; returns the history so far."""
+    if folder is None or not (Path(folder) / "history.json").exists():
+        return {}
+    history = json.loads((Path(folder) / "history.json").read_text(encoding="utf-8"))
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(_weights_path(folder, history))
+    return history
+
+
+def _keep(model, history, folder):
+    """Write weights, then the history that points to them, then remove the weights of the epoch before."""
+    if folder is None:
+        return
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    newest = _weights_path(folder, history)
+    model.save_weights(newest)
+    _write_json(folder / "history.json", history)
+    for older in folder.glob("*.weights.h5"):
+        if older != newest:
+            older.unlink()
+
+
+def _weights_path(folder, history):
+    return Path(folder) / f"epoch{len(history['loss']):03}.weights.h5"
+
+
+def _write_json(path, content):
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
 def save_run(name, model, history, **facts):
     """Write the record of a training to `models/runs/NAME.json`.
 
@@ -168,9 +314,7 @@ def save_run(name, model, history, **facts):
     }
     RUNS.mkdir(parents=True, exist_ok=True)
     path = RUNS / f"{name}.json"
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    _write_json(path, record)
     return path
 
 
