@@ -38,6 +38,8 @@ def every_figure(images, probabilities):
     yield plotting.image_grid(images, [CLASS_NAMES[label] for label in labels], heading="Fifteen images")
     yield plotting.class_counts({"training": labels, "validation": labels, "test": labels}).figure
     yield plotting.channels(images[0], "One image")
+    yield plotting.pixel_histogram(np.ones((3, 256), int)).figure
+    yield plotting.label_histograms({"first batch": labels, "second batch": labels}, "Two batches")
     yield plotting.learning_curves(HISTORY)
     yield plotting.prediction(images[0], probabilities[0], 3)
     yield plotting.prediction_grid(images, probabilities, labels)
@@ -80,6 +82,20 @@ def test_class_counts_draws_the_counts():
     axis = plotting.class_counts({"training": labels, "test": labels[:1]})
     heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
     assert heights == [[3, 0, 0, 0, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+
+
+def test_pixel_histogram_draws_each_channel_as_a_share_of_its_own_pixels():
+    counts = np.zeros((3, 256), int)
+    counts[0, 7], counts[1, 8], counts[2, 9:11] = 30, 20, 5
+    lines = plotting.pixel_histogram(counts).lines
+    assert [line.get_ydata()[value] for line, value in zip(lines, (7, 8, 9), strict=True)] == [100, 100, 50]
+    assert len({line.get_linestyle() for line in lines}) == 3
+
+
+def test_label_histograms_draw_the_counts_of_each_batch():
+    figure = plotting.label_histograms({"one": np.array([0, 0, 9]), "two": np.array([1])}, "Two batches")
+    heights = {axis.get_title(): [bar.get_height() for bar in axis.patches] for axis in figure.axes}
+    assert heights == {"one": [2, 0, 0, 0, 0, 0, 0, 0, 0, 1], "two": [0, 1, 0, 0, 0, 0, 0, 0, 0, 0]}
 
 
 def test_learning_curves_tell_training_from_validation_without_colour():

@@ -116,6 +116,45 @@ def channels(image, caption):
     return figure
 
 
+def pixel_histogram(counts):
+    """Draw how often each pixel value occurs in the red, green and blue channel.
+
+    Args:
+        counts: integers, shape (3, 256): how many pixels of the channel have the value 0, 1, ... 255.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(9, 3.5))
+    styles = (("red", VERMILLION, "--"), ("green", GREEN, ":"), ("blue", BLUE, "-"))
+    for channel, (name, colour, style) in zip(counts, styles, strict=True):
+        axis.plot(100 * channel / channel.sum(), style, color=colour, label=f"{name} channel")
+    axis.set(xlabel="pixel value", ylabel="share of the pixels (%)", xticks=[0, 64, 128, 192, 255], ylim=(0, None))
+    axis.set_title(title("How often each pixel value occurs"))
+    axis.legend(frameon=False)
+    return axis
+
+
+def label_histograms(batches, heading):
+    """Draw how many images of each class several batches hold, one panel a batch.
+
+    Args:
+        batches: dict from a caption to the labels of a batch, integers 0 to 9.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, len(batches), figsize=(3.6 * len(batches), 3.6), sharey=True, squeeze=False)
+    for axis, (caption, labels) in zip(axes.flat, batches.items(), strict=True):
+        axis.bar(CLASS_NAMES, np.bincount(labels, minlength=len(CLASS_NAMES)), color=BLUE)
+        axis.set_title(caption, fontsize=11)
+        axis.tick_params(axis="x", rotation=90)
+    axes[0, 0].set_ylabel("images in the batch")
+    figure.suptitle(title(heading))
+    return figure
+
+
 def filter_responses(image, maps, heading):
     """Show an image beside what filters make of it, each map with a colour bar of its own values.
 

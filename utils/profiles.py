@@ -1,5 +1,7 @@
 """How much work this machine should do: everything, a classroom's worth, or a test's worth."""
 
+import contextlib
+import importlib
 import importlib.util
 import os
 import platform
@@ -81,11 +83,12 @@ def describe_machine():
     Raises:
         RuntimeError: if the backend of Keras (TensorFlow unless `KERAS_BACKEND` says otherwise) is not installed.
     """
-    backend = _backend()
+    backend, accelerator = _backend(), find_accelerator()
+    backend_version = importlib.import_module(backend).__version__
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory, {find_accelerator() or 'no GPU or TPU'}; "
-        f"Python {platform.python_version()}, {backend} {version(backend)}, keras {version('keras')}"
+        f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory, {accelerator or 'no GPU or TPU'}; "
+        f"Python {platform.python_version()}, {backend} {backend_version}, keras {version('keras')}"
     )
 
 
@@ -96,13 +99,25 @@ def find_accelerator():
 
         kind, count = jax.default_backend().upper(), jax.device_count()
         return "" if kind == "CPU" else f"{count} {kind}{'s' if count > 1 else ''}"
-    import tensorflow as tf
+    with _native_log_discarded():
+        import tensorflow as tf
 
-    for kind in ("TPU", "GPU"):
-        count = len(tf.config.list_physical_devices(kind))
-        if count:
-            return f"{count} {kind}{'s' if count > 1 else ''}"
-    return ""
+        counts = {kind: len(tf.config.list_physical_devices(kind)) for kind in ("TPU", "GPU")}
+    return next((f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items() if count), "")
+
+
+@contextlib.contextmanager
+def _native_log_discarded():
+    """Discard what native code writes to stderr: TensorFlow 2.21 logs there at its import and when it looks for a GPU,
+    whatever TF_CPP_MIN_LOG_LEVEL says, and a notebook would save it."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _backend():

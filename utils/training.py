@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -308,7 +308,7 @@ def save_run(name, model, history, **facts):
         "epochs": len(history["loss"]),
         **facts,
         "hardware": describe_hardware(),
-        "versions": {package: version(package) for package in (keras.backend.backend(), "keras", "numpy")},
+        "versions": {module.__name__: module.__version__ for module in (_backend(), keras, np)},
         "date": time.strftime("%Y-%m-%d"),
         "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
     }
@@ -348,6 +348,10 @@ def describe_hardware():
 def fastest_precision():
     """The dtype policy of Keras that trains fastest here: "mixed_bfloat16" where the CPU has it, else "float32"."""
     return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & set(_cpu_flags()) else "float32"
+
+
+def _backend():
+    return import_module(keras.backend.backend())
 
 
 def _cpu_lines():

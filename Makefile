@@ -1,0 +1,45 @@
+# `make lab` and the rest work on a fresh machine: each first makes .venv and installs into it, once.
+# PYTHON=python3.12 chooses the Python that .venv is made with.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
+
+.PHONY: help lab run test publish sync sync-check clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
+
+lab: .venv/.installed ## open JupyterLab on the first notebook (options for it: LAB_ARGS="--no-browser")
+	@$(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(FIRST_NOTEBOOK) $(LAB_ARGS)
+
+run: .venv/.installed ## run the whole series and write browsable pages to build/ (options: RUN_ARGS="--only 02")
+	@$(VENV_PYTHON) tests/tools/run.py $(RUN_ARGS)
+
+test: .venv/.installed ## check the code, the notebooks' form, and run all tests and notebooks
+	@$(VENV_PYTHON) -m ruff check
+	@$(VENV_PYTHON) tests/tools/sync.py --check
+	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
+
+publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
+	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
+
+sync: .venv/.installed ## write badges, navigation, set-up cells and tables (for a fork: REPO=owner/name)
+	@$(VENV_PYTHON) tests/tools/sync.py $(if $(REPO),--repository $(REPO))
+
+sync-check: .venv/.installed ## say what `make sync` would change, and which links lead nowhere
+	@$(VENV_PYTHON) tests/tools/sync.py --check
+
+clean: ## remove everything generated except .venv, which takes long to install
+	rm -rf build .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.
+.venv/.installed: requirements.txt tests/requirements.txt
+	@$(VENV_PYTHON) tests/tools/check_python.py 2>/dev/null && $(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || { \
+		command -v $(PYTHON) >/dev/null || \
+			{ echo "Expected a Python called $(PYTHON) and found none: install Python 3.12 and name it, as in \`make test PYTHON=python3.12\`."; exit 1; }; \
+		$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear .venv; }
+	@echo "Installing into .venv, only this once: about 3 GB, some minutes ..."
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

@@ -1,0 +1,160 @@
+"""Every notebook has the form of the series, and each check of that form finds a notebook that was broken."""
+
+import nbformat
+import parts
+import pytest
+import sync
+import tiny
+from form import (
+    CHECKS,
+    check_executed,
+    check_format,
+    check_images,
+    check_imports,
+    check_length,
+    check_markers,
+    check_metadata,
+    check_outputs,
+    check_sections,
+    check_titles,
+)
+
+NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path, check):
+    found = check(parts.read_notebook(path))
+    assert not found, "\n".join(found)
+
+
+def test_generated_parts_links_and_numbering_are_right():
+    found = sync.findings(sync.PROJECT)
+    assert not found, "\n".join(found)
+
+
+def test_there_are_notebooks_to_check():
+    assert len(NOTEBOOKS) >= 2
+
+
+@pytest.fixture
+def good(tmp_path):
+    """A notebook without fault, as make sync and make publish leave it."""
+    root = tiny.project(tmp_path, tiny.executed(tiny.notebook()))
+    return tiny.executed(parts.read_notebook(root / "notebooks/01_counting.ipynb"))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_notebook_has_no_findings(good, check):
+    assert check(good) == []
+
+
+def output(nb, text, kind=None):
+    """Replace the output of the cell `count`."""
+    new = nbformat.v4.new_output
+    data = new("display_data", data={kind: text}) if kind else new("stream", name="stdout", text=text)
+    parts.find_cell(nb, "count").outputs = [data]
+
+
+def code(nb, source):
+    parts.find_cell(nb, "count").source = source
+
+
+def text(nb, identifier, old, new):
+    cell = parts.find_cell(nb, identifier)
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
+
+
+def stderr(nb):
+    parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("stream", name="stderr", text="oh")]
+
+
+def error(nb):
+    parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[])]
+
+
+BROKEN = [
+    (check_format, lambda nb: nb.update(nbformat_minor=4), "not 4.5"),
+    (check_format, lambda nb: nb.cells[3].pop("id"), "cell 4 has no id"),
+    (check_format, lambda nb: nb.cells[3].update(id="count"), "id count used twice"),
+    (check_format, lambda nb: nb.cells[3].update(id="3F_a"), "not a readable name"),
+    (check_format, lambda nb: nb.cells[4].pop("outputs"), "not valid"),
+    (check_metadata, lambda nb: nb.metadata.kernelspec.pop("language"), "differ"),
+    (check_metadata, lambda nb: nb.metadata.update(widgets={}), "differ"),
+    (check_metadata, lambda nb: nb.metadata.pop("tutorial"), "differ"),
+    (check_metadata, lambda nb: nb.cells[4].metadata.update(execution={}), "execution"),
+    (check_sections, lambda nb: nb.cells.pop(1), "no cell objectives"),
+    (check_sections, lambda nb: nb.cells.insert(5, nb.cells.pop(6)), "order"),
+    (check_sections, lambda nb: nb.cells.append(nb.cells.pop(3)), "order"),
+    (check_sections, lambda nb: text(nb, "summary", "What you learned", "The end"), "does not begin with"),
+    (check_sections, lambda nb: text(nb, "check-yourself", tiny.QUESTION * 3, tiny.QUESTION), "1 folded answers"),
+    (check_sections, lambda nb: text(nb, "counting", "## 1.", "## 2."), "not numbered"),
+    (check_sections, lambda nb: text(nb, "counting", "## 1. Counting", "Counting"), "not numbered"),
+    (check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
+    (check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
+    (check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
+    (check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
+    (check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
+    (check_executed, stderr, "count wrote to stderr"),
+    (check_executed, error, "count failed"),
+    (check_outputs, lambda nb: output(nb, "saved in /home/me/x.keras"), "absolute path"),
+    (check_outputs, lambda nb: output(nb, r"saved in C:\Users\me"), "absolute path"),
+    (check_outputs, lambda nb: output(nb, "'/content/series/x'", "text/plain"), "absolute path"),
+    (check_outputs, lambda nb: output(nb, "x.py:3: UserWarning: no"), "a warning"),
+    (check_outputs, lambda nb: output(nb, "WARNING:tensorflow: no"), "a warning"),
+    (check_outputs, lambda nb: output(nb, "done 2024-05-06"), "a date"),
+    (check_outputs, lambda nb: output(nb, "took 00:12:33"), "a date or time"),
+    (check_outputs, lambda nb: output(nb, "<b>Thu May  2</b>", "text/html"), "a date"),
+    (check_outputs, lambda nb: output(nb, "<History at 0x7f3a2b1c9d50>", "text/plain"), "memory address"),
+    (check_outputs, lambda nb: output(nb, "1/3\r2/3\r"), "progress bar"),
+    (check_outputs, lambda nb: output(nb, {}, "application/vnd.jupyter.widget-view+json"), "a widget"),
+    (check_imports, lambda nb: code(nb, "import torch"), "imports torch"),
+    (check_imports, lambda nb: code(nb, "from torch.nn import Module"), "imports torch"),
+    (check_imports, lambda nb: code(nb, "!pip install torch"), "installs packages"),
+    (check_images, lambda nb: text(nb, "counting", "A ", "![](x.png) A "), "without alt text"),
+    (check_images, lambda nb: text(nb, "counting", "A ", '<img src="x.png"> A '), "without alt text"),
+    (check_titles, lambda nb: code(nb, "plt.title('One')"), "'One' bypasses"),
+    (check_titles, lambda nb: code(nb, "axes[0].set_title(f'{n} images')"), "images' bypasses"),
+    (check_titles, lambda nb: code(nb, "figure.suptitle('a' + b)"), "bypasses"),
+    (check_titles, lambda nb: code(nb, "axis.set(xlabel='x', title='One')"), "'One' bypasses"),
+    (check_titles, lambda nb: code(nb, "table.plot.bar(title='One')"), "'One' bypasses"),
+    (check_markers, lambda nb: code(nb, "x.shape  # NBVAL_CHECK_OUTPUT"), "nbval overlooks"),
+    (check_markers, lambda nb: nb.cells[4].update(source="# NBVAL_CHECK_OUTPUT\n1", outputs=[]), "no saved output"),
+]
+
+
+@pytest.mark.parametrize(("check", "damage", "message"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
+def test_a_broken_notebook_is_found(good, check, damage, message):
+    damage(good)
+    found = check(good)
+    assert len(found) >= 1 and message in " ".join(found)
+
+
+def test_every_check_is_tested_on_a_broken_notebook():
+    assert {check for check, _, _ in BROKEN} == set(CHECKS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "axis.set_title(plotting.title('One'))",
+        "axis.set_title(name)",
+        "axis.legend(title='class')",
+        "import numpy, PIL, sklearn, skimage, keras, utils.data, json",
+        "%matplotlib inline\n1",
+        "# NBVAL_CHECK_OUTPUT\n1",
+    ],
+)
+def test_code_that_is_fine_passes(good, source):
+    code(good, source)
+    assert [finding for check in CHECKS for finding in check(good)] == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["3,000 images/s", "https://github.com/a/b", "(32, 32, 3) and/or 1/2/3", "10:30", "TensorFlow 2.20.0", "<b>1</b>"],
+)
+def test_text_that_is_fine_passes(good, shown):
+    output(good, shown)
+    assert check_outputs(good) == []

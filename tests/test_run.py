@@ -1,0 +1,212 @@
+"""The runner of `make run` and `make publish`, with real kernels on notebooks of a few cells."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import parts
+import pytest
+import run
+import sync
+import tiny
+from PIL import Image
+
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("TUTORIAL_", "CIFAR10_"))}
+
+
+def start(root, *arguments, **environment):
+    command = [sys.executable, run.__file__, "--root", str(root), *arguments]
+    return subprocess.Popen(
+        command,
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def run_series(root, *arguments, **environment):
+    """Run the command; returns its exit code and everything it said."""
+    with start(root, *arguments, **environment) as process:
+        said = process.communicate()[0]
+    return process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """A run over a good, a failing and another good notebook: folder of the project, exit code, what was said."""
+    bad = tiny.executed(tiny.notebook("02", "Dividing", code="1 / 0", identifier="divide"))
+    good = tiny.notebook(code="import os\nprint('in', os.path.basename(os.getcwd()), 'with', 6 * 7)")
+    good.cells[3].source += '\n\n![a dot](images/dot.png)\n\n<img alt="a dot" src="images/dot.png">'
+    bad.cells.insert(5, tiny.executed(tiny.notebook(code="print('never')", identifier="after")).cells[4])
+    root = tmp_path_factory.mktemp("failing")
+    (root / "notebooks/images").mkdir(parents=True)
+    Image.new("RGB", (1, 1)).save(root / "notebooks/images/dot.png")
+    tiny.project(root, good, bad, tiny.notebook("03", "Adding", code="print(20 + 3)"))
+    return root, *run_series(root)
+
+
+def test_a_failure_stands_at_the_end_with_cell_id_and_message_and_in_the_exit_code(failing):
+    _, code, said = failing
+    assert code == 1
+    end = said.splitlines()[-3:]
+    assert end[0] == "01_counting.ipynb: finished" and end[2] == "03_adding.ipynb: finished"
+    assert end[1] == "02_dividing.ipynb: failed in cell 2 of 3 (id `divide`): ZeroDivisionError: division by zero"
+
+
+def test_progress_names_notebook_cell_and_minutes_and_the_data(failing):
+    _, _, said = failing
+    assert "Images: a made-up source. Profile: class." in said.split("notebook 1")[0]
+    assert re.search(r"^notebook 1 of 3, 01_counting, cell 2 of 2, \d+\.\d minutes$", said, re.MULTILINE)
+    assert "\r" not in said
+
+
+def test_every_notebook_is_written_as_far_as_it_ran(failing):
+    root, _, _ = failing
+    written = [parts.read_notebook(path) for path in sorted((root / "build").glob("*.ipynb"))]
+    assert parts.find_cell(written[0], "count").outputs[0].text == "in notebooks with 42\n"
+    assert parts.find_cell(written[1], "divide").outputs[0].ename == "ZeroDivisionError"
+    assert parts.find_cell(written[1], "after").outputs == []
+    assert parts.find_cell(written[2], "count").outputs[0].text == "23\n"
+    assert all(set(nb.metadata) == {"colab", "kernelspec", "language_info", "tutorial"} for nb in written)
+
+
+def test_pages_link_to_each_other_and_load_nothing_but_maths(failing):
+    build = failing[0] / "build"
+    for page in build.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r'<a[^>]* href="([^"]+)"', text):
+            file, _, anchor = target.partition("#")
+            if not target.startswith("https://"):
+                assert (page.parent / file).exists(), target
+                assert not anchor or f'id="{anchor}"' in (page.parent / (file or page.name)).read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]*)"', text)
+        assert all("mathjax" in address for address in loaded)
+    assert 'href="02_dividing.html"' in (build / "01_counting.html").read_text(encoding="utf-8")
+    assert 'href="glossary.html#number"' in (build / "01_counting.html").read_text(encoding="utf-8")
+
+
+def test_pages_hold_their_images_and_keep_answers_folded(failing):
+    text = (failing[0] / "build/01_counting.html").read_text(encoding="utf-8")
+    assert text.count('src="data:image/png;base64,') == 2 and "dot.png" not in text
+    answers = re.findall(r"<details>.*?</details>", text, re.DOTALL)
+    assert len(answers) == 3 and all("Two." in answer for answer in answers)
+
+
+def test_the_index_names_data_profile_and_how_each_notebook_went(failing):
+    text = (failing[0] / "build" / "index.html").read_text(encoding="utf-8")
+    for part in ("a made-up source", "<b>class</b>", "01 · Counting", "Adding a little", "ZeroDivisionError"):
+        assert part in text
+    assert text.count(">finished<") == 2 and len(re.findall(r"<td>\d+\.\d</td>", text)) == 3
+
+
+def test_the_stand_in_is_named_and_marked(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    code, said = run_series(root, CIFAR10_SOURCE="synthetic")
+    assert code == 0 and "synthetic stand-in, not CIFAR-10" in said
+    assert '<b class="warning">synthetic stand-in' in (root / "build/index.html").read_text(encoding="utf-8")
+
+
+def test_images_that_cannot_be_loaded_end_the_run_with_the_reason(tmp_path):
+    code, said = run_series(tiny.project(tmp_path, tiny.notebook()), CIFAR10_DIR="nowhere")
+    assert code == 1 and "ValueError: expected images, found none" in said and "Traceback" not in said
+
+
+def saved(root):
+    return {path.name: path.read_bytes() for path in sync.notebook_paths(root)}
+
+
+def test_publishing_saves_good_notebooks_and_leaves_failing_ones_untouched(tmp_path):
+    good = tiny.notebook(code="import os\nprint(os.environ['TUTORIAL_PROFILE'])")
+    root = tiny.project(tmp_path, good, tiny.notebook("02", "Dividing", code="1 / 0"))
+    before = saved(root)
+    code, said = run_series(root, "--publish")
+    assert code == 1 and "ZeroDivisionError" in said.splitlines()[-1]
+    assert saved(root)["02_dividing.ipynb"] == before["02_dividing.ipynb"]
+    nb = parts.read_notebook(root / "notebooks/01_counting.ipynb")
+    assert parts.find_cell(nb, "count").outputs[0].text == "full\n"
+    assert [cell.execution_count for cell in nb.cells if cell.cell_type == "code"] == [1, 2]
+    assert all(cell.metadata == {} for cell in nb.cells)
+    assert nb.metadata == parts.metadata(nb.metadata.tutorial)
+    assert sync.findings(root) == []
+
+
+def test_publishing_one_notebook_leaves_the_others(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook(), tiny.notebook("02", "Adding"))
+    before = saved(root)
+    assert run_series(root, "--publish", "--only", "02")[0] == 0
+    assert saved(root)["01_counting.ipynb"] == before["01_counting.ipynb"]
+    assert saved(root)["02_adding.ipynb"] != before["02_adding.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["--publish"], {"CIFAR10_SOURCE": "synthetic"}, "Expected real CIFAR-10 images"),
+        (["--record-minutes"], {"TUTORIAL_PROFILE": "test"}, "Expected the profile class or full"),
+        (["--only", "07"], {}, "found 07"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(tmp_path, arguments, environment, sentence):
+    root = tiny.project(tmp_path, tiny.notebook())
+    before = saved(root)
+    code, said = run_series(root, *arguments, **environment)
+    assert code == 1 and sentence in said.splitlines()[-1] and "Traceback" not in said
+    assert saved(root) == before
+
+
+def result_of(root, minutes=7.26):
+    path = sync.notebook_paths(root)[0]
+    return run.Result(parts.read_entry(path, "o/r/blob/main"), "finished", minutes=minutes), parts.read_notebook(path)
+
+
+@pytest.mark.parametrize(
+    ("cores", "accelerator", "minutes"), [(2, "", 7.3), (2, "1 GPU", None), (8, "", None)]
+)
+def test_minutes_are_recorded_for_two_cores_only(tmp_path, monkeypatch, cores, accelerator, minutes):
+    monkeypatch.setattr(run, "count_cores", lambda: cores)
+    root = tiny.project(tmp_path, tiny.notebook())
+    result, notebook = result_of(root)
+    run.save(result, tiny.executed(notebook), {"profile": "class", "accelerator": accelerator}, with_outputs=False)
+    after = parts.read_notebook(result.entry.path)
+    assert after.metadata.tutorial.minutes == {"class": minutes, "full": None}
+    assert parts.find_cell(after, "count").outputs == []
+
+
+def test_a_notebook_changed_while_it_ran_is_not_overwritten(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    result, notebook = result_of(root)
+    edited = tiny.notebook(code="print('edited')")
+    tiny.write(result.entry.path, sync.notebook_text(edited))
+    before = saved(root)
+    run.save(result, tiny.executed(notebook), {"profile": "full", "accelerator": ""}, with_outputs=True)
+    assert saved(root) == before and result.failed and "changed while it ran" in result.status
+
+
+def test_a_dead_kernel_is_a_failure_of_its_notebook_only(tmp_path):
+    dying = tiny.notebook(code="import os\nos._exit(3)", identifier="die")
+    code, said = run_series(tiny.project(tmp_path, dying, tiny.notebook("02", "Adding")))
+    assert code == 1
+    assert "failed in cell 2 of 2 (id `die`): DeadKernelError" in said and said.endswith("02_adding.ipynb: finished\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process only")
+def test_an_interrupt_ends_the_run_and_leaves_what_is_finished(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wait = f"import socket\nsocket.create_connection({server.getsockname()}).recv(1)"
+        waiting = tiny.notebook("02", "Waiting", code=wait)
+        root = tiny.project(tmp_path, tiny.notebook(), waiting, tiny.notebook("03", "Adding"))
+        process = start(root)
+        kernel, _ = server.accept()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[0]
+        assert kernel.recv(1) == b""  # the kernel is gone
+        kernel.close()
+    assert process.returncode == 1 and "Interrupted" in said and "Traceback" not in said
+    assert "01_counting.ipynb: finished" in said and "03_adding.ipynb: not run" in said
+    assert (root / "build/01_counting.html").exists() and not (root / "build/02_waiting.html").exists()
+    assert (root / "build/index.html").read_text(encoding="utf-8").count(">not run<") == 2

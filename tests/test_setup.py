@@ -1,0 +1,164 @@
+"""What a newcomer meets first: the set-up cell, the check of the Python version, and the Makefile that uses it."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import check_python
+import nbformat
+import parts
+import pytest
+import run
+import sync
+from nbclient.exceptions import CellExecutionError
+
+GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
+
+
+def run_setup(folder):
+    """Run the set-up cell as a notebook in `folder` does; what it prints, and which `utils` and profile it leaves."""
+    check = "import utils\nprint(*Path(utils.__file__).parts[-3:-1], profile.name)"
+    cells = [nbformat.v4.new_code_cell(source) for source in (parts.setup_cell(parts.UNPUBLISHED), check)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    (folder / "01_alone.ipynb").write_text(sync.notebook_text(notebook), encoding="utf-8")
+    os.environ.pop("PYTEST_CURRENT_TEST", None)  # a kernel that sees it does not show what native code writes to stderr
+    run.execute(notebook, folder, run.Progress("set-up", notebook))
+    assert {output.name for cell in cells for output in cell.outputs} == {"stdout"}
+    return ["".join(output.text for output in cell.outputs) for cell in cells]
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A repository as a server holds it, with the present `utils`."""
+    work = tmp_path / "work"
+    shutil.copytree(sync.PROJECT / "utils", work / "utils", ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "utils"]):
+        subprocess.run([*GIT, *command], cwd=work, check=True)
+    subprocess.run([*GIT, "clone", "--quiet", "--bare", str(work), str(tmp_path / "series.git")], check=True)
+    return (tmp_path / "series.git").as_uri()
+
+
+@pytest.fixture
+def alone(tmp_path):
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    return folder
+
+
+def test_a_notebook_alone_clones_the_series_once_also_where_colab_is(alone, published, tmp_path, monkeypatch):
+    (tmp_path / "stub/google/colab").mkdir(parents=True)
+    (tmp_path / "stub/google/colab/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
+    monkeypatch.setenv("TUTORIAL_REPOSITORY", published)
+    said, used = run_setup(alone)
+    assert used == "series utils test\n"
+    assert "CPU cores" in said.splitlines()[0] and len(said.splitlines()) == 2
+    assert str(tmp_path) not in said
+    shutil.rmtree(tmp_path / "series.git")
+    assert run_setup(alone) == [said, used]
+
+
+def test_a_notebook_of_the_series_uses_the_folder_above(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
+    shutil.copytree(sync.PROJECT / "utils", tmp_path / "series/utils")
+    (tmp_path / "series/notebooks").mkdir()
+    assert run_setup(tmp_path / "series/notebooks")[1] == "series utils test\n"
+
+
+def test_a_clone_that_fails_is_said_in_one_sentence(alone, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
+    with pytest.raises(CellExecutionError) as caught:
+        run_setup(alone)
+    assert caught.value.ename == "RuntimeError"
+    assert caught.value.evalue == "No folder utils here, and git cannot clone file:///nowhere.git: is there a network?"
+
+
+def test_a_machine_without_git_gets_the_same_sentence(alone, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
+    with pytest.raises(CellExecutionError, match="No folder utils here"):
+        run_setup(alone)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        *({"version": (3, minor, 0)} for minor in (11, 12, 13)),
+        *({"system": system} for system in ("Linux aarch64", "macOS arm64", "Windows AMD64")),
+    ],
+    ids=str,
+)
+def test_a_python_with_tensorflow_passes(fact):
+    assert check_python.problem(**GOOD | fact) == ""
+
+
+@pytest.mark.parametrize(
+    ("fact", "part"),
+    [
+        ({"version": (3, 10, 9)}, "found 64-bit CPython 3.10.9"),
+        ({"version": (3, 14, 0)}, "make test PYTHON=python3.12"),
+        ({"bits": 32}, "found 32-bit CPython"),
+        ({"implementation": "PyPy"}, "found 64-bit PyPy"),
+        ({"implementation": "CPython without GIL"}, "found 64-bit CPython without GIL"),
+        ({"system": "macOS x86_64"}, "found macOS x86_64"),
+        ({"system": "Linux x86_64 with musl"}, "found Linux x86_64 with musl"),
+        ({"can_make_venv": False}, "sudo apt install python3.12-venv"),
+    ],
+    ids=str,
+)
+def test_a_python_without_tensorflow_is_refused_in_one_sentence(fact, part):
+    sentence = check_python.problem(**GOOD | fact)
+    assert part in sentence and sentence.startswith("Expected") and "\n" not in sentence
+
+
+def test_the_check_runs_on_old_pythons_and_passes_this_one():
+    source = Path(check_python.__file__).read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 6))
+    assert check_python.problem(**check_python.this_python()) == ""
+
+
+def make(folder, *arguments):
+    """Run make on a copy of what it needs before .venv is there; returns exit code, and what it said."""
+    for name in ("Makefile", "requirements.txt", "tests/requirements.txt", "tests/tools/check_python.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sync.PROJECT / name, folder / name)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    answer = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    return answer.returncode, answer.stdout + answer.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows the README's plain commands take the place of make")
+@pytest.mark.parametrize("target", ["lab", "run", "test", "publish", "sync", "sync-check"])
+def test_make_refuses_a_python_before_it_installs(tmp_path, target):
+    other = tmp_path / "python3.14"
+    pretend = "import runpy, sys; sys.version_info = (3, 14, 0); runpy.run_path(sys.argv[1], run_name='__main__')"
+    other.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$@"\n')
+    other.chmod(0o755)
+    code, said = make(tmp_path, target, f"PYTHON={other}")
+    sentences = [line for line in said.splitlines() if not line.startswith("make")]
+    assert code != 0 and len(sentences) == 1 and "found 64-bit CPython 3.14.0" in sentences[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows the README's plain commands take the place of make")
+def test_make_says_that_there_is_no_such_python(tmp_path):
+    code, said = make(tmp_path, "test", "PYTHON=python3.99")
+    assert code != 0 and "Expected a Python called python3.99 and found none" in said
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_pytest_leaves_generated_and_hidden_notebooks_alone(tmp_path):
+    """A copy of the pytest settings over one notebook of the series and three that are none."""
+    shutil.copy(sync.PROJECT / "pyproject.toml", tmp_path)
+    for name in ("notebooks", "notebooks/.ipynb_checkpoints", "build", ".venv"):
+        (tmp_path / name).mkdir()
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+        (tmp_path / name / "01_x.ipynb").write_text(sync.notebook_text(notebook), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "."]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
+    collected = [line for line in answer.stdout.splitlines() if "::" in line]
+    assert collected == ["notebooks/01_x.ipynb::Cell 0"], answer.stdout + answer.stderr

@@ -1,0 +1,227 @@
+"""The generated parts of the series, and the check that finds what is not as generated or leads nowhere."""
+
+import subprocess
+import sys
+
+import links
+import nbformat
+import parts
+import pytest
+import sync
+import tiny
+
+FIRST, SECOND = "notebooks/01_counting.ipynb", "notebooks/02_adding.ipynb"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tiny.project(tmp_path, tiny.notebook(), tiny.notebook("02", "Adding"))
+
+
+def change(root, name, old, new):
+    """Replace a text in a file that has it."""
+    text = (root / name).read_text(encoding="utf-8")
+    assert old in text
+    tiny.write(root / name, text.replace(old, new))
+
+
+def source(root, name, identifier):
+    return parts.find_cell(parts.read_notebook(root / name), identifier).source
+
+
+def sync_main(root, *arguments):
+    return sync.main(["--root", str(root), *arguments])
+
+
+def test_a_synchronised_project_has_no_findings_and_a_second_call_changes_nothing(root):
+    assert sync.findings(root) == []
+    assert sync.write(root) == []
+
+
+def test_title_and_navigation_lead_to_the_neighbours_and_to_colab(root):
+    colab = "https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/01_counting.ipynb"
+    title = source(root, FIRST, "title")
+    assert title.startswith("# 01 · Counting\n")
+    assert f"[![Open 01 · Counting in Colab]({parts.BADGE})]({colab})" in title
+    assert source(root, FIRST, "navigation") in title
+    assert source(root, FIRST, "navigation") == "[All notebooks](../README.md) | [02 · Adding →](02_adding.ipynb)"
+    assert source(root, SECOND, "navigation") == "[← 01 · Counting](01_counting.ipynb) | [All notebooks](../README.md)"
+
+
+def test_readme_and_badge_page_have_a_row_for_each_notebook(root):
+    for name in ("README.md", "colab_badges.md"):
+        rows = [line for line in (root / name).read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
+        assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"), [(None, "–"), (0.4, "under 1"), (1.4, "1"), (11.6, "12")]
+)
+def test_minutes_are_shown_as_people_say_them(minutes, shown):
+    entry = parts.Entry(None, "", "", "CPU", {"class": minutes, "full": None}, "")
+    assert parts.minutes(entry) == [shown, "–"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (FIRST, "REPO/blob/main/notebooks/01", "REPO/blob/main/notebooks/09"),
+        (SECOND, "All notebooks", "Every notebook"),
+        (SECOND, "plotting.use_style()", "plotting.use_style(2)"),
+        (FIRST, '"display_name": "Python 3"', '"display_name": "Python 3 (ipykernel)"'),
+        ("README.md", "Adding a little", "Adding a lot"),
+        ("colab_badges.md", "CPU", "GPU"),
+    ],
+)
+def test_a_generated_part_changed_by_hand_is_found_and_put_right(root, name, old, new):
+    before = (root / name).read_text(encoding="utf-8")
+    change(root, name, old, new)
+    assert any(line.startswith(name) and "make sync" in line for line in sync.findings(root))
+    sync.write(root)
+    assert (root / name).read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("README.md", "[gone](notebooks/03_gone.ipynb)", "notebooks/03_gone.ipynb leads to no file"),
+        ("notebooks/glossary.md", "see [digit](#digit)", "#digit leads to no heading"),
+        ("README.md", '<img alt="x" src="figure.png">', "figure.png leads to no file"),
+        ("README.md", "[a](https://colab.research.google.com/github/OWNER/REPO/blob/main/x.ipynb)", "Colab would find"),
+        ("README.md", "[a](https://colab.research.google.com/github/o/r/blob/main/README.md)", "Colab would find"),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_found(root, name, text, message):
+    tiny.write(root / name, (root / name).read_text(encoding="utf-8") + "\n" + text + "\n")
+    assert len(sync.findings(root)) == 1
+    assert message in sync.findings(root)[0]
+
+
+def test_a_glossary_link_of_a_notebook_without_its_entry_is_found(root):
+    change(root, FIRST, "glossary.md#number", "glossary.md#digit")
+    assert sync.findings(root) == [f"{FIRST}: glossary.md#digit leads to no heading of glossary.md"]
+
+
+def test_links_in_code_and_to_other_sites_are_not_followed(root):
+    text = "`a[0](b)`\n\n```\n[x](y)\n# z\n```\n[w](https://example.org/none)\n"
+    tiny.write(root / "TEACHING.md", text)
+    assert sync.findings(root) == []
+
+
+def test_anchors_are_those_of_github():
+    markdown = '## One-hot `labels`, (really)\n<a id="own"></a>\n```\n# code\n```\n### [Adam](x.md) & co.\n'
+    assert links.anchors(markdown) == {"one-hot-labels-really", "own", "adam--co"}
+
+
+def test_a_hole_and_a_double_in_the_numbering_are_found(root):
+    (root / FIRST).rename(root / "notebooks/03_counting.ipynb")
+    change(root, "notebooks/03_counting.ipynb", "01 · ", "03 · ")
+    sync.write(root)
+    assert sync.findings(root) == ["notebook 01: expected one file, found 0"]
+    assert sync.numbering(["01_a", "01_b"]) == ["notebook 01: expected one file, found 2"]
+
+
+@pytest.mark.parametrize("missing", ["setup", "navigation"])
+def test_a_missing_generated_cell_is_added_at_its_place(root, missing):
+    nb = parts.read_notebook(root / FIRST)
+    order = [cell.id for cell in nb.cells]
+    nb.cells.remove(parts.find_cell(nb, missing))
+    tiny.write(root / FIRST, sync.notebook_text(nb))
+    sync.write(root)
+    assert [cell.id for cell in parts.read_notebook(root / FIRST).cells] == order
+
+
+def test_the_set_up_output_outlives_a_new_address_but_not_new_code(root):
+    nb = tiny.executed(parts.read_notebook(root / FIRST))
+    tiny.write(root / FIRST, sync.notebook_text(nb))
+    sync.set_repository(root, "someone/else")
+    sync.write(root)
+    cell = parts.find_cell(parts.read_notebook(root / FIRST), "setup")
+    assert "https://github.com/someone/else" in cell.source and cell.outputs and cell.execution_count == 1
+    change(root, FIRST, "plotting.use_style()", "plotting.use_style(2)")
+    sync.write(root)
+    nb = parts.read_notebook(root / FIRST)
+    assert parts.find_cell(nb, "setup").outputs == [] and parts.find_cell(nb, "count").outputs
+
+
+@pytest.mark.parametrize(("runtime", "hardware"), [("CPU", None), ("GPU", "T4"), ("TPU", "V5E1")])
+def test_colab_is_asked_for_the_runtime(runtime, hardware):
+    metadata = parts.metadata({"runtime": runtime})
+    assert metadata.get("accelerator") == (runtime if hardware else None)
+    assert metadata.colab.get("gpuType") == hardware and metadata.colab.provenance == []
+
+
+def test_the_set_up_cell_is_short_and_names_the_repository_once():
+    cell = parts.setup_cell("someone/else")
+    assert len(cell.splitlines()) <= 20
+    assert cell.count("someone/else") == 1 and parts.UNPUBLISHED not in cell
+    nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]))
+
+
+def test_the_repository_given_is_written_into_every_badge(root):
+    assert sync_main(root, "--repository", "someone/else") == 0
+    assert sync.read_settings(root) == ("someone/else", "main")
+    for name in (FIRST, SECOND, "README.md", "colab_badges.md"):
+        text = (root / name).read_text(encoding="utf-8")
+        assert "github/someone/else/blob/main" in text and parts.UNPUBLISHED not in text
+    assert sync_main(root, "--check") == 0
+
+
+def test_a_repository_of_another_form_is_refused_in_one_sentence(root, capsys):
+    assert sync_main(root, "--repository", "https://example.org/x") == 1
+    assert "expected owner/name" in capsys.readouterr().out
+    assert sync.read_settings(root) == (parts.UNPUBLISHED, "main")
+
+
+@pytest.mark.parametrize(
+    ("remote", "repository"),
+    [
+        ("git@github.com:someone/else.git", "someone/else"),
+        ("https://github.com/someone/else", "someone/else"),
+        ("https://example.org/someone/else.git", parts.UNPUBLISHED),
+    ],
+)
+def test_an_unset_repository_is_taken_from_a_remote_on_github(root, remote, repository):
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", remote], check=True)
+    assert sync_main(root) == 0
+    assert sync.read_settings(root)[0] == repository
+
+
+def test_the_command_check_writes_nothing_and_fails(root):
+    change(root, "README.md", "Adding a little", "Adding a lot")
+    before = (root / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, sync.__file__, "--check", "--root", str(root)]
+    answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert answer.returncode == 1 and "README.md" in answer.stdout and answer.stderr == ""
+    assert (root / "README.md").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (FIRST, "# 01 · Counting", "# Counting", "expected a cell `title`"),
+        (FIRST, '"runtime": "CPU"', '"runtime": "abacus"', "expected metadata.tutorial"),
+        ("README.md", "<!-- series:end -->", "", "expected the markers"),
+    ],
+)
+def test_what_cannot_be_generated_is_said_in_one_sentence(root, name, old, new, message, capsys):
+    change(root, name, old, new)
+    assert sync_main(root, "--check") == 1
+    assert message in capsys.readouterr().out
+
+
+def test_a_figure_of_the_readme_is_the_saved_output_of_its_cell(root, monkeypatch):
+    monkeypatch.setattr(parts, "FIGURES", {"notebooks/images/count.png": ("01", "count")})
+    assert sync.findings(root) == [], "a cell that was never run leaves nothing to show"
+
+    notebook = parts.read_notebook(root / FIRST)
+    picture = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
+    parts.find_cell(notebook, "count").outputs = [picture]
+    tiny.write(root / FIRST, sync.notebook_text(notebook))
+    assert sync.findings(root) == [
+        "notebooks/images/count.png: the figure of cell `count` in 01_counting.ipynb: run `make sync`"
+    ]
+    sync.write(root)
+    assert (root / "notebooks/images/count.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
+    assert sync.findings(root) == []

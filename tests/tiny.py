@@ -1,0 +1,72 @@
+"""A whole small project in a temporary folder: notebooks of the series' form, and a `utils` that costs nothing."""
+
+import nbformat
+import parts
+import sync
+
+UTILS = {
+    "plotting": "def use_style(): pass\n",
+    "profiles": """
+import os
+class Profile: name = os.environ.get("TUTORIAL_PROFILE", "class")
+def current_profile(): return Profile()
+def describe_machine(): return "2 CPU cores"
+def find_accelerator(): return ""
+""",
+    "data": """
+import os
+class Images:
+    is_stand_in = os.environ.get("CIFAR10_SOURCE") == "synthetic"
+    source = "synthetic stand-in, not CIFAR-10" if is_stand_in else "a made-up source"
+def load_cifar10():
+    if os.environ.get("CIFAR10_DIR"): raise ValueError("expected images, found none")
+    return Images()
+""",
+}
+QUESTION = "<details><summary>How many?</summary>\n\nTwo.\n\n</details>"
+
+
+def notebook(number="01", title="Counting", code="print(1 + 1)", identifier="count"):
+    """A notebook as an author writes it, with one section; not executed, its generated cells still to be filled."""
+    code_cell, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    cells = [
+        text(f"# {number} · {title}", id="title"),
+        text("## What you will be able to do\n\n- count", id="objectives"),
+        code_cell("", id="setup"),
+        text("## 1. Counting\n\nA [number](glossary.md#number) is shown.", id="counting"),
+        code_cell(code, id=identifier),
+        text(f"## Check yourself\n\n{QUESTION * 3}", id="check-yourself"),
+        text("## What you learned\n\nTo count.", id="summary"),
+        text("", id="navigation"),
+    ]
+    tutorial = {"summary": f"{title} a little", "runtime": "CPU", "minutes": {"class": None, "full": None}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=parts.metadata(tutorial))
+
+
+def executed(nb):
+    """The same notebook with outputs as a run without error leaves them."""
+    for number, cell in enumerate((cell for cell in nb.cells if cell.cell_type == "code"), 1):
+        cell.execution_count = number
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="2\n")]
+    return nb
+
+
+def project(root, *notebooks):
+    """Write a project with these notebooks into the folder `root` and bring its generated parts up to date."""
+    for name, text in UTILS.items():
+        write(root / "utils" / f"{name}.py", text)
+    write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
+    markers = [f"<!-- {name}:{end} -->" for name in ("badges", "series") for end in ("start", "end")]
+    write(root / "README.md", "\n".join(markers))
+    write(root / "notebooks" / "glossary.md", "# Glossary\n\n## Number\n\nWhat one counts with.\n")
+    for nb in notebooks:
+        heading = nb.cells[0].source.split("\n")[0].removeprefix("# ")
+        name = heading.replace(" · ", "_").replace(" ", "_").lower()
+        write(root / "notebooks" / f"{name}.ipynb", sync.notebook_text(nb))
+    sync.write(root)
+    return root
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

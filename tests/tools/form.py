@@ -1,0 +1,188 @@
+"""What is wrong with the form of a notebook: each check takes a notebook and returns one line for each finding."""
+
+import ast
+import re
+import statistics
+import sys
+from importlib.metadata import packages_distributions
+
+import links
+import nbformat
+import parts
+from sync import PROJECT
+
+OPENINGS = {
+    "title": "# ",
+    "objectives": "## What you will be able to do",
+    "setup": "import os",
+    "check-yourself": "## Check yourself",
+    "exercises": "## Exercises",
+    "summary": "## What you learned",
+    "navigation": "[",
+}
+MOST_LINES, MEDIAN_LINES = 20, 8
+UNWANTED = {
+    "an absolute path": r"(?<![\w/.:<>)\]+-])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\w",
+    "a warning": r"\w*Warning\b|WARNING|^[WE]\d{4} |^[WE]0000 ",
+    "a date or time": r"\b20\d\d-[01]\d-[0-3]\d\b|\b\d\d:\d\d:\d\d\b|\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +\d",
+    "a memory address": r"\bat 0x[0-9a-f]{6,}",
+    "a progress bar": r"[\r\x08]",
+}
+MARKER = re.compile(r"#\s*NBVAL_\w+")
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def texts(nb):
+    """Everything a reader can read in the outputs: pairs of cell id and text."""
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            shown = [value for kind, value in data.items() if kind.startswith("text/")]
+            for text in [output.get("text", ""), *shown]:
+                yield cell.id, re.sub(r"data:[\w/+-]+;base64,[\w+/=]+", "", text)
+
+
+def syntax_trees(nb):
+    """Pairs of cell id and syntax tree; a line of IPython's own (`%`, `!`) counts as empty."""
+    for cell in code_cells(nb):
+        yield cell.id, ast.parse(re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE))
+
+
+def check_format(nb):
+    found = [] if (nb.nbformat, nb.nbformat_minor) == (4, 5) else [f"format {nb.nbformat}.{nb.nbformat_minor}, not 4.5"]
+    identifiers = [cell.get("id") for cell in nb.cells]
+    found += [f"cell {n} has no id" for n, identifier in enumerate(identifiers, 1) if not identifier]
+    found += [f"id {i} used twice" for i in sorted({i for i in identifiers if i and identifiers.count(i) > 1})]
+    found += [f"id {i} is not a readable name" for i in identifiers if i and not re.fullmatch(r"[a-z][a-z0-9-]+", i)]
+    try:
+        return found or nbformat.validate(nb) or []
+    except nbformat.ValidationError as error:
+        return [f"not valid: {error.message[:200]}"]
+
+
+def check_metadata(nb):
+    """Kernel with its language, Colab's runtime, and no traces of editors, timings or widgets."""
+    found = [f"{cell.id}: metadata {sorted(cell.metadata)}" for cell in nb.cells if set(cell.metadata) - {"tags"}]
+    as_synced = "tutorial" in nb.metadata and nb.metadata == parts.metadata(nb.metadata.tutorial)
+    return found if as_synced else ["the metadata differ from what make sync writes", *found]
+
+
+def check_sections(nb):
+    """The fixed cells in their order, and the numbered sections between set-up and questions."""
+    cells = {cell.id: cell for cell in nb.cells}
+    wanted = [name for name in OPENINGS if name != "exercises" or name in cells]
+    found = [f"no cell {name}" for name in wanted if name not in cells]
+    if found:
+        return found
+    order = [cell.id for cell in nb.cells if cell.id in OPENINGS]
+    if order != wanted or nb.cells[0].id != "title" or nb.cells[-1].id != "navigation":
+        return [f"fixed cells in the order {order}, not {wanted}"]
+    found = [f"{n} does not begin with {OPENINGS[n]!r}" for n in wanted if not cells[n].source.startswith(OPENINGS[n])]
+    questions = cells["check-yourself"].source.count("<details")
+    found += [] if 3 <= questions <= 5 else [f"{questions} folded answers, not 3 to 5"]
+    start, end = nb.cells.index(cells["setup"]), nb.cells.index(cells["check-yourself"])
+    sections = headings(nb.cells[start:end])
+    if not sections or any(not name.startswith(f"## {n}. ") for n, name in enumerate(sections, 1)):
+        found.append(f"sections not numbered 1, 2, …: {sections}")
+    others = headings(nb.cells[:start] + nb.cells[end:])
+    return found + [f"section {name!r} at an unexpected place" for name in others if name not in OPENINGS.values()]
+
+
+def headings(cells):
+    """The headings of sections in these cells, in order."""
+    return [line for cell in cells for line in re.findall(r"^## .*$", without_code(cell), re.MULTILINE)]
+
+
+def without_code(cell):
+    """The markdown of a cell without its code blocks; nothing of a code cell."""
+    return links.FENCED.sub("", cell.source) if cell.cell_type == "markdown" else ""
+
+
+def check_length(nb):
+    """Code cells that fit on a screen, most of them much shorter."""
+    lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(nb)}
+    found = [f"{name} has {n} lines, more than {MOST_LINES}" for name, n in lengths.items() if n > MOST_LINES]
+    median = statistics.median([n for name, n in lengths.items() if name != "setup"] or [0])
+    return found + ([f"median cell of {median:.0f} lines, more than {MEDIAN_LINES}"] if median > MEDIAN_LINES else [])
+
+
+def check_executed(nb):
+    """Saved outputs of one run from top to bottom, without an error and with nothing on stderr."""
+    counts = [cell.execution_count for cell in code_cells(nb)]
+    found = [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts {counts}, not 1 to {len(counts)}"]
+    for cell in code_cells(nb):
+        found += [f"{cell.id} failed" for output in cell.outputs if output.output_type == "error"]
+        found += [f"{cell.id} wrote to stderr" for output in cell.outputs if output.get("name") == "stderr"]
+    return found
+
+
+def check_outputs(nb):
+    """Nothing in the saved outputs that belongs to one machine, one moment, or a running kernel."""
+    found = [
+        f"{identifier} shows {what}: {match[0]!r}"
+        for identifier, text in texts(nb)
+        for what, pattern in UNWANTED.items()
+        if (match := re.search(pattern, text, re.MULTILINE))
+    ]
+    kinds = [(cell.id, kind) for cell in code_cells(nb) for output in cell.outputs for kind in output.get("data", {})]
+    return found + [f"{identifier} shows a widget" for identifier, kind in kinds if "widget" in kind]
+
+
+def check_imports(nb):
+    """Only the standard library, `utils`, and what requirements.txt installs."""
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = {normal(line) for line in lines if line and not line.startswith("#")}
+    installed = {name: {normal(dist) for dist in dists} for name, dists in packages_distributions().items()}
+    names = set()
+    for identifier, tree in syntax_trees(nb):
+        for node in ast.walk(tree):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+            names |= {(identifier, module.split(".")[0]) for module in modules}
+    known = {*sys.stdlib_module_names, "utils"} | {name for name, dists in installed.items() if dists & required}
+    found = sorted(f"{cell} imports {name}, which requirements.txt lacks" for cell, name in names if name not in known)
+    install = re.compile(r"^\s*[%!]\s*(pip|conda)\b", re.MULTILINE)
+    return found + [f"{cell.id} installs packages" for cell in code_cells(nb) if install.search(cell.source)]
+
+
+def normal(requirement):
+    """Name of the package in a requirement, as PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def check_images(nb):
+    """Every image in a text says in words what it shows."""
+    pattern = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")[^>]*>")
+    return [f"{cell.id} has an image without alt text" for cell in nb.cells if pattern.search(without_code(cell))]
+
+
+def check_titles(nb):
+    """Plot titles go through plotting.title, which marks the stand-in; no text is written as a title directly."""
+    found = []
+    for identifier, tree in syntax_trees(nb):
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = ast.unparse(call.func)
+            words = {word.arg: word.value for word in call.keywords}
+            titles = [words["title"]] if "title" in words and re.search(r"\.(set|plot)\b", name) else []
+            if re.search(r"\b(set_title|suptitle|plt\.title)$", name):
+                titles += call.args[:1] + [words[word] for word in ("label", "t") if word in words]
+            literal = [title for title in titles if isinstance(title, ast.Constant | ast.JoinedStr | ast.BinOp)]
+            found += [f"{identifier}: the title {ast.unparse(title)} bypasses plotting.title" for title in literal]
+    return found
+
+
+def check_markers(nb):
+    """nbval sees its markers only on lines of their own; and compares nothing where nothing was saved."""
+    found = []
+    for cell in code_cells(nb):
+        lines = [line.strip() for line in cell.source.splitlines() if MARKER.search(line)]
+        found += [f"{cell.id}: nbval overlooks {line!r}" for line in lines if not MARKER.fullmatch(line)]
+        if any("NBVAL_CHECK_OUTPUT" in line for line in lines) and not cell.outputs:
+            found.append(f"{cell.id}: nbval has no saved output to compare with")
+    return found
+
+
+CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]

@@ -1,0 +1,114 @@
+"""Turn executed notebooks and the glossary into pages that a browser shows without network, with an index page."""
+
+import base64
+import html
+import mimetypes
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import links
+import nbformat
+from nbconvert import HTMLExporter
+
+HEADING_ID = re.compile(r'(<h[1-6] id="|<a class="anchor-link" href="#)([^"]*)"')
+IMAGE = re.compile(r'(!\[[^]]*\]\(|<img\b[^>]*\bsrc=")([^()\s"]+)')
+STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .4rem .8rem; }
+tr { border-bottom: 1px solid #ccc; } .failed, .warning { color: #a40000; font-weight: bold; }"""
+
+
+def embed(markdown, folder):
+    """Put the image files that a text shows into it. (nbconvert's own way closes <details> at the first blank line.)"""
+
+    def replace(match):
+        file = folder / unquote(match[2])
+        if re.match(r"\w+:", match[2]) or not file.exists():
+            return match[0]
+        data = base64.b64encode(file.read_bytes()).decode()
+        return f"{match[1]}data:{mimetypes.guess_type(file.name)[0]};base64,{data}"
+
+    return IMAGE.sub(replace, markdown)
+
+
+def translate(markdown, folder, build):
+    """Make the relative links of a text written in `folder` hold for its page in `build`."""
+
+    def replace(match):
+        target = match[1]
+        path, _, fragment = target.partition("#")
+        file = folder / unquote(path)
+        if re.match(r"\w+:", target) or (path and not file.exists()):
+            return match[0]
+        if target == "../README.md":
+            path = "index.html"
+        elif path and file.parent == folder and file.suffix in (".ipynb", ".md"):
+            path = Path(path).stem + ".html"
+        elif path:
+            path = Path(os.path.relpath(file, build)).as_posix()
+        new = path + (f"#{links.slug(unquote(fragment))}" if fragment else "")
+        return match[0].replace(target, new)
+
+    for pattern in links.TARGETS:
+        markdown = pattern.sub(replace, markdown)
+    return markdown
+
+
+def write_page(notebook, name, folder, build):
+    """Write `build/name.html`.
+
+    Args:
+        notebook: nbformat's nodes.
+        name: name of the page, also its title in the browser.
+        folder: where the notebook or text stands in the project.
+        build: where the page goes.
+    """
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = translate(embed(cell.source, folder), folder, build)
+    exporter = HTMLExporter(template_name="lab", require_js_url="")
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
+    page = page.replace('<script src=""></script>', "")
+    page = HEADING_ID.sub(lambda found: f'{found[1]}{links.slug(unquote(found[2]))}"', page)
+    (build / f"{name}.html").write_text(page, encoding="utf-8")
+
+
+def write_texts(folder, build):
+    """Write a page for each markdown file beside the notebooks (the glossary), and copy what the notebooks show."""
+    if (folder / "images").exists():
+        shutil.copytree(folder / "images", build / "images", dirs_exist_ok=True)
+    for path in folder.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        (build / path.name).write_text(text, encoding="utf-8")
+        write_page(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]), path.stem, folder, build)
+
+
+def write_index(results, facts, build):
+    """Write `build/index.html`, the table of all notebooks.
+
+    Args:
+        results: one `run.Result` a notebook.
+        facts: what the run is made with: source of the images, whether they are the stand-in, name of the profile.
+        build: where the page goes.
+    """
+    rows = []
+    for result in results:
+        name = html.escape(result.entry.name)
+        link = f'<a href="{result.entry.path.stem}.html">{name}</a>' if result.minutes is not None else name
+        minutes = "" if result.minutes is None else f"{result.minutes:.1f}"
+        status = f'<span class="{"failed" if result.failed else "fine"}">{html.escape(result.status)}</span>'
+        cells = [link, html.escape(result.entry.summary), minutes, status]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    warning = ' class="warning"' if facts["stand_in"] else ""
+    text = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>All notebooks</title><style>{STYLE}</style></head><body>
+<h1>All notebooks</h1>
+<p>Images: <b{warning}>{html.escape(facts["source"])}</b>. Profile: <b>{html.escape(facts["profile"])}</b>.</p>
+<table><tr><th>Notebook</th><th>What it is about</th><th>Minutes</th><th>Status</th></tr>
+{chr(10).join(rows)}
+</table></body></html>
+"""
+    (build / "index.html").write_text(text, encoding="utf-8")

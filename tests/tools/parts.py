@@ -1,0 +1,167 @@
+"""The generated parts of the series as text: set-up cell, titles, navigation, badges, tables, metadata."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+ACCELERATORS = {"CPU": None, "GPU": "T4", "TPU": "V5E1"}  # runtime: the hardware that Colab is asked for
+UNPUBLISHED = "OWNER/REPO"
+FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in README.md: number of notebook, cell
+
+SETUP = """\
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keeps TensorFlow's native log out of the notebook
+repository = os.environ.get("TUTORIAL_REPOSITORY", "https://github.com/OWNER/REPO")
+clone = Path.cwd() / repository.split("/")[-1].removesuffix(".git")
+project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/profiles.py").exists()), clone)
+if not project.exists():  # only this notebook was opened, as in Colab
+    try:
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, clone.name], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise RuntimeError(f"No folder utils here, and git cannot clone {repository}: is there a network?") from None
+sys.path.insert(0, str(project))
+from utils import plotting, profiles
+
+print(profiles.describe_machine())
+profile = profiles.current_profile()
+plotting.use_style()"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the generated parts say about one notebook; `colab` is the address that opens it there."""
+
+    path: Path
+    name: str
+    summary: str
+    runtime: str
+    minutes: dict
+    colab: str
+
+
+def read_notebook(path):
+    """A notebook as nbformat's nodes, with nothing repaired or added."""
+    return nbformat.reader.reads(path.read_text(encoding="utf-8"))
+
+
+def find_cell(notebook, identifier):
+    """The cell with this id, or None."""
+    return next((cell for cell in notebook.cells if cell.get("id") == identifier), None)
+
+
+def read_entry(path, published):
+    """Read what the generated parts need to know about the notebook at `path`.
+
+    Args:
+        path: the .ipynb file.
+        published: "owner/name/blob/branch", where the series is on GitHub.
+
+    Raises:
+        ValueError: if the title or the metadata under `tutorial` is missing or of another form.
+    """
+    notebook, number = read_notebook(path), path.name[:2]
+    cell = find_cell(notebook, "title")
+    title = cell.source.split("\n")[0] if cell else ""
+    if not re.fullmatch(rf"# {number} · \S.*", title):
+        raise ValueError(f"{path.name}: expected a cell `title` that begins with `# {number} · `, found {title!r}.")
+    facts = notebook.metadata.get("tutorial", {})
+    complete = facts.get("summary") and set(facts.get("minutes", {})) == {"class", "full"}
+    if not complete or facts.get("runtime") not in ACCELERATORS:
+        raise ValueError(
+            f"{path.name}: expected metadata.tutorial with summary, runtime ({', '.join(ACCELERATORS)}) and "
+            f"minutes (class, full), found {json.dumps(facts)}."
+        )
+    colab = f"https://colab.research.google.com/github/{published}/notebooks/{path.name}"
+    return Entry(path, title.removeprefix("# "), facts.summary, facts.runtime, facts.minutes, colab)
+
+
+def setup_cell(repository):
+    """Source of the cell `setup`, the same in every notebook."""
+    return SETUP.replace(UNPUBLISHED, repository)
+
+
+def badge(entry):
+    """The badge that opens a notebook in Colab."""
+    return f"[![Open {entry.name} in Colab]({BADGE})]({entry.colab})"
+
+
+def minutes(entry):
+    """Measured minutes in the class and the full profile as people say them; a dash where nobody has measured."""
+    values = entry.minutes["class"], entry.minutes["full"]
+    return ["–" if value is None else "under 1" if value < 1 else f"{value:.0f}" for value in values]
+
+
+def navigation(entries, position):
+    """Links to the notebook before, the overview and the notebook after."""
+    links = ["[All notebooks](../README.md)"]
+    if position > 0:
+        links.insert(0, f"[← {entries[position - 1].name}]({entries[position - 1].path.name})")
+    if position + 1 < len(entries):
+        links.append(f"[{entries[position + 1].name} →]({entries[position + 1].path.name})")
+    return " | ".join(links)
+
+
+def title_cell(entries, position):
+    """Source of the cell `title`."""
+    entry = entries[position]
+    in_class, in_full = minutes(entry)
+    return "\n\n".join([
+        f"# {entry.name}",
+        badge(entry),
+        navigation(entries, position),
+        f"Minutes on two CPU cores: {in_class} in the class profile, {in_full} in the full one. "
+        f"Runtime to choose in Colab: {entry.runtime}.",
+    ])
+
+
+def series_table(entries):
+    """The overview in README.md."""
+    rows = ["| Notebook | What it is about | Minutes, class profile | Minutes, full profile | Colab |"]
+    rows.append("|---|---|--:|--:|---|")
+    for entry in entries:
+        link = f"[{entry.name}](notebooks/{entry.path.name})"
+        rows.append(f"| {' | '.join([link, entry.summary, *minutes(entry), badge(entry)])} |")
+    return "\n".join(rows)
+
+
+def badge_page(entries):
+    """The whole of colab_badges.md."""
+    head = [
+        "<!-- written by `make sync`; changes made by hand are lost -->",
+        "# Open a notebook in Colab\n",
+        "Minutes were measured on two CPU cores. A dash: not measured yet.\n",
+        "| Open | Notebook | Runtime | Minutes, class profile | Minutes, full profile |",
+        "|---|---|---|--:|--:|",
+    ]
+    rows = [f"| {' | '.join([badge(e), e.name, e.runtime, *minutes(e)])} |" for e in entries]
+    return "\n".join([*head, *rows, ""])
+
+
+def figure(notebook, identifier):
+    """The picture that a cell left in the saved outputs, as the bytes of a PNG file, or None."""
+    cell = find_cell(notebook, identifier)
+    pictures = [output["data"]["image/png"] for output in (cell or {}).get("outputs", []) if "image/png" in output.data]
+    return base64.b64decode(pictures[0]) if pictures else None
+
+
+def metadata(tutorial):
+    """The metadata a notebook should have: ours, the runtime for Colab, and nothing that editors leave."""
+    wanted = {
+        "colab": {"provenance": []},
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "tutorial": tutorial,
+    }
+    if ACCELERATORS[tutorial["runtime"]]:
+        wanted["accelerator"] = tutorial["runtime"]
+        wanted["colab"]["gpuType"] = ACCELERATORS[tutorial["runtime"]]
+    return nbformat.from_dict(wanted)

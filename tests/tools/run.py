@@ -1,0 +1,237 @@
+"""Run the whole series in order and write executed notebooks and browsable pages to build/.
+
+A notebook that fails does not stop the others. With --publish, the full profile is used and the outputs of the
+notebooks that ran without an error are saved in notebooks/.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import pages
+import parts
+import sync
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert.preprocessors import ClearOutputPreprocessor, CoalesceStreamsPreprocessor
+
+LOAD_IMAGES = """
+import json, sys
+from utils import data, profiles
+try:
+    profile = profiles.current_profile()
+    images = data.load_cifar10()
+    facts = {"profile": profile.name, "source": images.source, "stand_in": images.is_stand_in}
+    facts["accelerator"] = profiles.find_accelerator()
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+with open(sys.argv[1], "w") as file:
+    json.dump(facts, file)
+"""
+
+
+@dataclass
+class Result:
+    """How the run of one notebook went; `minutes` is None until it is over."""
+
+    entry: parts.Entry
+    status: str = "not run"
+    failed: bool = False
+    minutes: float | None = None
+
+
+class Progress:
+    """Says which cell runs: in a log one line a cell, on a terminal one line that is written over."""
+
+    def __init__(self, label, notebook):
+        self.label = label
+        self.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+        self.number, self.identifier, self.stopped = 0, None, False
+        self.start = time.monotonic()
+
+    @property
+    def minutes(self):
+        return (time.monotonic() - self.start) / 60
+
+    @property
+    def place(self):
+        return f"cell {self.number} of {self.cells}"
+
+    def next_cell(self, cell, cell_index):
+        if self.stopped:
+            raise InterruptedError
+        self.number, self.identifier = self.number + 1, cell.id
+        self.show(new_cell=True)
+
+    def show(self, new_cell=False):
+        self.print(f"{self.label}, {self.place}, {self.minutes:.1f} minutes", last=new_cell and not sys.stdout.isatty())
+
+    def print(self, line, last=True):
+        if sys.stdout.isatty():
+            print(f"\r{line:79}", end="\n" if last else "", flush=True)
+        elif last:
+            print(line, flush=True)
+
+
+def load_images(root):
+    """Load the images in another process, so that every notebook finds them cached; return what is said of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "facts.json"
+        if subprocess.run([sys.executable, "-c", LOAD_IMAGES, str(answer)], cwd=root).returncode:
+            sys.exit("The images could not be loaded, for the reason above; no notebook was run.")
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def execute(notebook, folder, progress):
+    """Run all cells of `notebook` in place, with this Python as its kernel, until one fails.
+
+    nbclient works in a thread, because in the main one it would catch Ctrl-C itself and go on with the next notebook.
+    """
+    manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=None,
+        startup_timeout=300,
+        iopub_timeout=60,  # what a busy machine may need to deliver a large figure
+        record_timing=False,
+        store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=progress.next_cell,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(client.execute, cleanup_kc=True)
+        try:
+            while not work.done():
+                wait([work], timeout=1)
+                progress.show()
+        except KeyboardInterrupt:
+            progress.stopped = True
+            if manager.provisioner and manager.provisioner.process:
+                manager.provisioner.process.kill()
+            raise
+    work.result()
+
+
+def run_notebook(result, label, build):
+    """Run one notebook, write it and its page to `build`, and note in `result` how it went; returns the notebook."""
+    path = result.entry.path
+    clear = ClearOutputPreprocessor(remove_metadata_fields={"collapsed", "execution", "scrolled"})
+    notebook, _ = clear.preprocess(parts.read_notebook(path), {})
+    progress = Progress(label, notebook)
+    try:
+        execute(notebook, path.parent, progress)
+        result.status = "finished"
+    except Exception as error:
+        known = isinstance(error, CellExecutionError)
+        message = f"{error.ename}: {error.evalue}" if known else f"{type(error).__name__}: {error}"
+        result.status = f"failed in {progress.place} (id `{progress.identifier}`): {message[:2000]}"
+        result.failed = True
+    result.minutes = progress.minutes
+    progress.print(f"{label}, {progress.minutes:.1f} minutes: {result.status}")
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    notebook.metadata = parts.metadata(notebook.metadata.tutorial)
+    (build / path.name).write_text(sync.notebook_text(notebook), encoding="utf-8")
+    pages.write_page(notebook, path.stem, path.parent, build)
+    return notebook
+
+
+def count_cores():
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def save(result, notebook, facts, with_outputs):
+    """Save in notebooks/ what a run without error gave: the outputs if wanted, and the minutes.
+
+    Minutes are those of two CPU cores everywhere in the series, so other machines leave them as they are.
+    """
+    path = result.entry.path
+    saved = parts.read_notebook(path)
+    if [cell.source for cell in saved.cells] != [cell.source for cell in notebook.cells]:
+        result.status, result.failed = "not saved, because its file was changed while it ran: publish it again", True
+        return
+    if with_outputs:
+        saved.cells = notebook.cells
+    cores = count_cores()
+    if cores == 2 and not facts["accelerator"]:
+        saved.metadata.tutorial.minutes[facts["profile"]] = round(result.minutes, 1)
+    else:
+        found = f"{cores} and {facts['accelerator'] or 'none'}"
+        print(f"Minutes not recorded: expected 2 CPU cores and no accelerator, found {found}.")
+    sync.write_file(path, sync.notebook_text(saved))
+
+
+def read_options(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
+    parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
+    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
+    parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
+    return parser.parse_args(arguments)
+
+
+def prepare(options, root):
+    """Choose the notebooks and load the images; leaves with one sentence where the run makes no sense."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    if options.publish:
+        os.environ["TUTORIAL_PROFILE"] = "full"
+        sync.write(root)
+    repository, branch = sync.read_settings(root)
+    paths = [path for path in sync.notebook_paths(root) if options.only in (None, path.name[:2])]
+    if not paths:
+        sys.exit(f"Expected the number of a notebook, such as 01, found {options.only}: choose one from notebooks/.")
+    results = [Result(parts.read_entry(path, f"{repository}/blob/{branch}")) for path in paths]
+    facts = load_images(root)
+    print(f"Images: {facts['source']}. Profile: {facts['profile']}.", flush=True)
+    if options.publish and facts["stand_in"]:
+        sys.exit("Expected real CIFAR-10 images to publish with, found the stand-in: set CIFAR10_DIR or go online.")
+    if options.record_minutes and facts["profile"] not in ("class", "full"):
+        sys.exit(f"Expected the profile class or full to time, found {facts['profile']}: set TUTORIAL_PROFILE.")
+    return results, facts
+
+
+def main(arguments=None):
+    options = read_options(arguments)
+    root = options.root.resolve()
+    try:
+        results, facts = prepare(options, root)
+    except ValueError as error:
+        sys.exit(str(error))
+    build = root / "build"
+    if not options.only:
+        shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(exist_ok=True)
+    pages.write_texts(root / "notebooks", build)
+    pages.write_index(results, facts, build)
+    try:
+        for number, result in enumerate(results, 1):
+            label = f"notebook {number} of {len(results)}, {result.entry.path.stem}"
+            notebook = run_notebook(result, label, build)
+            if not result.failed and (options.publish or options.record_minutes):
+                save(result, notebook, facts, with_outputs=options.publish)
+            pages.write_index(results, facts, build)
+    except KeyboardInterrupt:
+        print("\nInterrupted; what was finished is kept.")
+    if options.publish or options.record_minutes:
+        sync.write(root)
+    print(f"\nImages: {facts['source']}. Profile: {facts['profile']}. Pages: {os.path.relpath(build / 'index.html')}")
+    for result in results:
+        print(f"{result.entry.path.name}: {result.status}")
+    return 0 if all(result.status == "finished" for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Write the generated parts of the series: badges, navigation, set-up cells, metadata, tables.
+
+python tests/tools/sync.py                          write them
+python tests/tools/sync.py --check                  only say what differs, and which links and numbers are wrong
+python tests/tools/sync.py --repository owner/name  for a published fork: first change the address in pyproject.toml
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import links
+import nbformat
+import parts
+
+PROJECT = Path(__file__).resolve().parents[2]
+ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
+
+
+def notebook_paths(root):
+    """The notebooks of the series, in order."""
+    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def read_settings(root):
+    """The repository ("owner/name") and the branch under which the series is published."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["tutorial"]
+    return settings["repository"], settings["branch"]
+
+
+def put_cell(notebook, identifier, kind, source):
+    """Give the cell `identifier` this source, adding the cell where there is none; say whether anything changed.
+
+    A code cell whose code changed loses its outputs, since other code printed them. Where only the address of the
+    repository changed they stay: it is not printed, and a fork need not run the notebooks again.
+    """
+    cell = parts.find_cell(notebook, identifier)
+    if cell is None:
+        new_cell = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+        before = [n for n, cell in enumerate(notebook.cells, 1) if cell.get("id") in ("title", "objectives")]
+        place = before[-1] if identifier == "setup" else len(notebook.cells)
+        notebook.cells.insert(place, new_cell(source, id=identifier))
+        return True
+    if cell.source == source:
+        return False
+    if kind == "code" and ADDRESS.sub("", cell.source) != ADDRESS.sub("", source):
+        cell.outputs, cell.execution_count = [], None
+    cell.source = source
+    return True
+
+
+def update_notebook(entries, position, repository):
+    """One notebook as it should be, and the names of the parts that were not."""
+    notebook = parts.read_notebook(entries[position].path)
+    wanted = [
+        ("title", "markdown", parts.title_cell(entries, position)),
+        ("setup", "code", parts.setup_cell(repository)),
+        ("navigation", "markdown", parts.navigation(entries, position)),
+    ]
+    changed = [f"cell `{name}`" for name, kind, source in wanted if put_cell(notebook, name, kind, source)]
+    metadata = parts.metadata(notebook.metadata.tutorial)
+    if notebook.metadata != metadata:
+        notebook.metadata = metadata
+        changed.append("metadata")
+    return notebook, changed
+
+
+def between(text, name, content):
+    """`text` with everything between the markers `name:start` and `name:end` replaced.
+
+    Raises:
+        ValueError: if the markers are not there.
+    """
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    found = re.fullmatch(f"(.*{start}).*({end}.*)", text, re.DOTALL)
+    if not found:
+        raise ValueError(f"README.md: expected the markers {start} and {end}, found no such pair.")
+    return f"{found[1]}\n{content}\n{found[2]}"
+
+
+def plan(root):
+    """Every file that differs from what it should be: path, wanted text, and what in it differs."""
+    repository, branch = read_settings(root)
+    entries = [parts.read_entry(path, f"{repository}/blob/{branch}") for path in notebook_paths(root)]
+    changes = []
+    for position, entry in enumerate(entries):
+        notebook, changed = update_notebook(entries, position, repository)
+        if changed:
+            changes.append((entry.path, notebook_text(notebook), ", ".join(changed)))
+    readme, page = root / "README.md", root / "colab_badges.md"
+    text = readme.read_text(encoding="utf-8")
+    new_text = between(text, "badges", "\n".join(parts.badge(entry) for entry in entries[:1]))
+    new_text = between(new_text, "series", parts.series_table(entries))
+    if text != new_text:
+        changes.append((readme, new_text, "the part between the markers"))
+    for name, (number, identifier) in parts.FIGURES.items():
+        path = root / name
+        for entry in entries:
+            picture = entry.path.name.startswith(number) and parts.figure(parts.read_notebook(entry.path), identifier)
+            if picture and not (path.exists() and path.read_bytes() == picture):
+                changes.append((path, picture, f"the figure of cell `{identifier}` in {entry.path.name}"))
+    if not page.exists() or page.read_text(encoding="utf-8") != parts.badge_page(entries):
+        changes.append((page, parts.badge_page(entries), "the whole page"))
+    return changes
+
+
+def numbering(names):
+    """One line for each number from 01 on that no file name, or more than one, begins with."""
+    numbers = [name[:2] for name in names]
+    wanted = [f"{number:02}" for number in range(1, int(max(numbers, default="0")) + 1)]
+    return [f"notebook {n}: expected one file, found {numbers.count(n)}" for n in wanted if numbers.count(n) != 1]
+
+
+def findings(root):
+    """One line for each thing that differs from what `make sync` would write, or that leads nowhere."""
+    differing = [f"{path.relative_to(root).as_posix()}: {what}: run `make sync`" for path, _, what in plan(root)]
+    published = "{}/blob/{}".format(*read_settings(root))
+    return differing + numbering([path.name for path in notebook_paths(root)]) + links.findings(root, published)
+
+
+def notebook_text(notebook):
+    """A notebook as the text of its file, always in the same form."""
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def write_file(path, content):
+    """Write text or bytes to a file in one step: a reader sees the old content or the new one, never half of it."""
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(content if isinstance(content, bytes) else content.encode())
+    os.replace(new, path)
+
+
+def write(root):
+    """Bring every generated part up to date; returns the files that changed."""
+    changes = plan(root)
+    for path, text, _ in changes:
+        write_file(path, text)
+    return [path for path, _, _ in changes]
+
+
+def remote_repository(root):
+    """The "owner/name" of the git remote `origin` where that is on GitHub, else None."""
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    try:
+        address = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git on this machine
+        return None
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", address)
+    return found and found[1]
+
+
+def set_repository(root, repository):
+    """Write the address of the published repository into pyproject.toml.
+
+    Raises:
+        ValueError: if `repository` is not of the form owner/name.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise ValueError(f"REPO={repository}: expected owner/name, as in the address github.com/owner/name.")
+    path = root / "pyproject.toml"
+    text = path.read_text(encoding="utf-8")
+    write_file(path, re.sub(r'^repository = ".*"$', f'repository = "{repository}"', text, flags=re.MULTILINE))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if anything is not as it should be")
+    parser.add_argument("--repository", help="owner/name on GitHub (default: the git remote, if none was set before)")
+    parser.add_argument("--root", type=Path, default=PROJECT, help="folder of the project")
+    options = parser.parse_args(arguments)
+    root = options.root.resolve()
+    try:
+        if not options.check:
+            unpublished = read_settings(root)[0] == parts.UNPUBLISHED
+            repository = options.repository or (remote_repository(root) if unpublished else None)
+            if repository:
+                set_repository(root, repository)
+            for path in write(root):
+                print(f"wrote {path.relative_to(root).as_posix()}")
+        found = findings(root)
+    except ValueError as error:
+        found = [str(error)]
+    print(*found, f"sync: {len(found)} to put right" if found else "sync: everything is as it should be", sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
