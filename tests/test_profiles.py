@@ -1,12 +1,13 @@
 """The profile follows TUTORIAL_PROFILE, says so in one line, and refuses names that do not exist."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from utils.profiles import PROFILES, current_profile, describe_machine
+from utils.profiles import PROFILES, current_profile, describe_machine, describe_processor, processor_flags
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,7 +53,13 @@ def test_the_machine_is_described_in_one_line_with_versions():
     import keras
 
     line = describe_machine()
-    assert "\n" not in line and "CPU cores" in line and f"keras {keras.__version__}" in line
+    assert "\n" not in line and f"keras {keras.__version__}" in line
+    assert line.startswith(f"{describe_processor()}, ") and f"{os.cpu_count()} cores of " in line
+
+
+def test_a_16_bit_unit_is_named_if_and_only_if_the_processor_has_one():
+    has_one = bool({"amx_bf16", "avx512_bf16"} & set(processor_flags()))
+    assert ("_bf16)" in describe_processor()) == has_one
 
 
 def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence(tmp_path):

@@ -54,9 +54,7 @@ def test_readme_and_badge_page_have_a_row_for_each_notebook(root):
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
-@pytest.mark.parametrize(
-    ("minutes", "shown"), [(None, "–"), (0.4, "under 1"), (1.4, "1"), (11.6, "12")]
-)
+@pytest.mark.parametrize(("minutes", "shown"), [(None, "–"), (0.4, "under 1"), (1.4, "1"), (11.6, "12")])
 def test_minutes_are_shown_as_people_say_them(minutes, shown):
     entry = parts.Entry(None, "", "", "CPU", {"class": minutes, "full": None}, "")
     assert parts.minutes(entry) == [shown, "–"]
@@ -225,3 +223,15 @@ def test_a_figure_of_the_readme_is_the_saved_output_of_its_cell(root, monkeypatc
     sync.write(root)
     assert (root / "notebooks/images/count.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
     assert sync.findings(root) == []
+
+
+def test_results_in_the_readme_are_what_the_saved_run_printed(root, monkeypatch):
+    monkeypatch.setattr(parts, "RESULTS", {"02": ("count",)})
+    notebook = tiny.executed(parts.read_notebook(root / SECOND))
+    tiny.write(root / SECOND, sync.notebook_text(notebook))
+    assert sync.findings(root) == ["README.md: the part between the markers: run `make sync`"]
+    sync.write(root)
+    assert (
+        "[02 · Adding](notebooks/02_adding.ipynb), one training, as its saved run printed it:\n\n```text\n2\n```"
+        in (root / "README.md").read_text(encoding="utf-8")
+    )

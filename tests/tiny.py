@@ -56,7 +56,7 @@ def project(root, *notebooks):
     for name, text in UTILS.items():
         write(root / "utils" / f"{name}.py", text)
     write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
-    markers = [f"<!-- {name}:{end} -->" for name in ("badges", "series") for end in ("start", "end")]
+    markers = [f"<!-- {name}:{end} -->" for name in ("badges", "series", "results") for end in ("start", "end")]
     write(root / "README.md", "\n".join(markers))
     write(root / "notebooks" / "glossary.md", "# Glossary\n\n## Number\n\nWhat one counts with.\n")
     for nb in notebooks:

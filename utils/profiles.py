@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
@@ -78,7 +79,7 @@ def current_profile():
 
 
 def describe_machine():
-    """One line about this machine: cores, memory, accelerator, versions.
+    """One line about this machine: processor, memory, accelerator, versions.
 
     Raises:
         RuntimeError: if the backend of Keras (TensorFlow unless `KERAS_BACKEND` says otherwise) is not installed.
@@ -87,9 +88,26 @@ def describe_machine():
     backend_version = importlib.import_module(backend).__version__
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory, {accelerator or 'no GPU or TPU'}; "
+        f"{describe_processor()}, {memory:.0f} GiB of memory, {accelerator or 'no GPU or TPU'}; "
         f"Python {platform.python_version()}, {backend} {backend_version}, keras {version('keras')}"
     )
+
+
+def describe_processor():
+    """The processor in words: "2 cores of ...", and its unit for 16-bit floating-point numbers if it has one."""
+    name = next((line.partition(":")[2].strip() for line in _processor_lines() if line.startswith("model name")), "")
+    unit = next((f" ({unit})" for unit in ("amx_bf16", "avx512_bf16") if unit in processor_flags()), "")
+    return f"{os.cpu_count()} cores of {name or platform.processor() or platform.machine()}{unit}"
+
+
+def processor_flags():
+    """Names of the instruction sets that the processor offers, as Linux lists them; elsewhere none."""
+    return next((line.partition(":")[2].split() for line in _processor_lines() if line.startswith("flags")), [])
+
+
+def _processor_lines():
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def find_accelerator():

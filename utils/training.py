@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from utils.models import build_model
+from utils.profiles import describe_processor, processor_flags
 
 RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
@@ -307,7 +307,7 @@ def save_run(name, model, history, **facts):
         "parameters": model.count_params(),
         "epochs": len(history["loss"]),
         **facts,
-        "hardware": describe_hardware(),
+        "hardware": describe_processor(),
         "versions": {module.__name__: module.__version__ for module in (_backend(), keras, np)},
         "date": time.strftime("%Y-%m-%d"),
         "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
@@ -337,27 +337,10 @@ def load_run(name):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def describe_hardware():
-    """The processor in words: its name, number of cores, and the fast arithmetic it offers for 16-bit floats."""
-    lines = _cpu_lines()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    fast = next((unit for unit in ("amx_bf16", "avx512_bf16") if unit in _cpu_flags()), "no 16-bit arithmetic")
-    return f"{os.cpu_count()} cores of {name or platform.processor() or platform.machine()} ({fast})"
-
-
 def fastest_precision():
     """The dtype policy of Keras that trains fastest here: "mixed_bfloat16" where the CPU has it, else "float32"."""
-    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & set(_cpu_flags()) else "float32"
+    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & set(processor_flags()) else "float32"
 
 
 def _backend():
     return import_module(keras.backend.backend())
-
-
-def _cpu_lines():
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def _cpu_flags():
-    return next((line.partition(":")[2].split() for line in _cpu_lines() if line.startswith("flags")), [])

@@ -35,6 +35,8 @@ print(profiles.describe_machine())
 profile = profiles.current_profile()
 plotting.use_style()"""
 
+RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -131,6 +133,20 @@ def series_table(entries):
         link = f"[{entry.name}](notebooks/{entry.path.name})"
         rows.append(f"| {' | '.join([link, entry.summary, *minutes(entry), badge(entry)])} |")
     return "\n".join(rows)
+
+
+def results(entries):
+    """The results in README.md: what the cells of `RESULTS` printed in the saved run."""
+    quoted = []
+    for entry in entries:
+        notebook = read_notebook(entry.path)
+        cells = [find_cell(notebook, identifier) for identifier in RESULTS.get(entry.path.name[:2], ())]
+        lines = [output.get("text", "") for cell in cells if cell for output in cell.outputs]
+        if lines:
+            link = f"[{entry.name}](notebooks/{entry.path.name})"
+            text = "".join(lines).strip()
+            quoted.append(f"{link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
+    return "\n\n".join(quoted)
 
 
 def badge_page(entries):
