@@ -40,6 +40,7 @@ def every_figure(images, probabilities):
     yield plotting.channels(images[0], "One image")
     yield plotting.pixel_histogram(np.ones((3, 256), int)).figure
     yield plotting.label_histograms({"first batch": labels, "second batch": labels}, "Two batches")
+    yield plotting.filter_responses(images[0], {"a map": images[0, ..., 0] / 255}, "One filter")
     yield plotting.learning_curves(HISTORY)
     yield plotting.prediction(images[0], probabilities[0], 3)
     yield plotting.prediction_grid(images, probabilities, labels)

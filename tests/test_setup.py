@@ -56,7 +56,7 @@ def test_a_notebook_alone_clones_the_series_once_also_where_colab_is(alone, publ
     monkeypatch.setenv("TUTORIAL_REPOSITORY", published)
     said, used = run_setup(alone)
     assert used == "series utils test\n"
-    assert "CPU cores" in said.splitlines()[0] and len(said.splitlines()) == 2
+    assert "tensorflow" in said.splitlines()[0] and len(said.splitlines()) == 2
     assert str(tmp_path) not in said
     shutil.rmtree(tmp_path / "series.git")
     assert run_setup(alone) == [said, used]

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keeps TensorFlow's native log out of the notebook
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's native log
 repository = os.environ.get("TUTORIAL_REPOSITORY", "https://github.com/OWNER/REPO")
 clone = Path.cwd() / repository.split("/")[-1].removesuffix(".git")
 project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/profiles.py").exists()), clone)
