@@ -107,6 +107,18 @@ def test_learning_curves_tell_training_from_validation_without_colour():
     assert list(validation.get_ydata()) == HISTORY["val_accuracy"]
 
 
+def test_learning_curves_mark_the_best_epoch_where_it_is_named():
+    for axis in plotting.learning_curves(HISTORY, best_epoch=2).axes:
+        assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "best epoch"
+        assert list(axis.lines[-1].get_xdata()) == [2, 2]
+
+
+def test_filter_responses_share_one_scale_around_zero(images):
+    maps = {"small": np.array([[0.0, 0.5]]), "large": np.array([[-2.0, 1.0]])}
+    figure = plotting.filter_responses(images[0], maps, "Two filters")
+    assert [axis.images[0].get_clim() for axis in figure.axes[1:3]] == [(-2, 2), (-2, 2)]
+
+
 @pytest.mark.parametrize("label, verdict, colour", [(3, "right", plotting.BLUE), (5, "wrong", plotting.VERMILLION)])
 def test_right_and_wrong_differ_by_a_word_and_by_colour(images, label, verdict, colour):
     probabilities = np.full(10, 0.01)

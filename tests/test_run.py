@@ -104,11 +104,14 @@ def test_the_index_names_data_profile_and_how_each_notebook_went(failing):
     assert text.count(">finished<") == 2 and len(re.findall(r"<td>\d+\.\d</td>", text)) == 3
 
 
-def test_the_stand_in_is_named_and_marked(tmp_path):
+def test_the_stand_in_and_only_the_stand_in_is_marked_on_every_page_and_at_the_end(tmp_path, failing):
     root = tiny.project(tmp_path, tiny.notebook())
     code, said = run_series(root, CIFAR10_SOURCE="synthetic")
     assert code == 0 and "synthetic stand-in, not CIFAR-10" in said
-    assert '<b class="warning">synthetic stand-in' in (root / "build/index.html").read_text(encoding="utf-8")
+    assert said.rstrip().splitlines()[-1].startswith("WARNING: the images of this run are NOT CIFAR-10")
+    for page in ("index.html", "01_counting.html"):
+        assert "The images of this run are NOT CIFAR-10." in (root / "build" / page).read_text(encoding="utf-8")
+        assert "NOT CIFAR-10" not in (failing[0] / "build" / page).read_text(encoding="utf-8")
 
 
 def test_images_that_cannot_be_loaded_end_the_run_with_the_reason(tmp_path):

@@ -156,7 +156,7 @@ def label_histograms(batches, heading):
 
 
 def filter_responses(image, maps, heading):
-    """Show an image beside what filters make of it, each map with a colour bar of its own values.
+    """Show an image beside what filters make of it, all maps in one scale with zero in its middle.
 
     Args:
         image: uint8, shape (height, width, 3).
@@ -167,8 +167,9 @@ def filter_responses(image, maps, heading):
         The Figure.
     """
     figure, axes = plt.subplots(1, len(maps) + 1, figsize=(2.7 * (len(maps) + 1), 3.6))
+    largest = max(np.abs(values).max() for values in maps.values())
     for axis, (caption, values) in zip(axes, {"the image": image, **maps}.items(), strict=True):
-        shown = axis.imshow(values, cmap="cividis")
+        shown = axis.imshow(values, cmap="cividis", vmin=-largest, vmax=largest)
         axis.set_title(caption, fontsize=10)
         axis.set(xlabel="column", xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
         if values.ndim == 2:
@@ -178,13 +179,14 @@ def filter_responses(image, maps, heading):
     return figure
 
 
-def learning_curves(history, heading="Learning curves"):
+def learning_curves(history, heading="Learning curves", best_epoch=None):
     """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch.
 
     Args:
         history: dict of lists of one number an epoch: "loss", "accuracy", "val_loss", "val_accuracy", as
             `model.fit(...).history` holds them.
         heading: title of the figure.
+        best_epoch: number of an epoch, from 1 on, to mark by a dotted line; None for no line.
 
     Returns:
         The Figure.
@@ -194,6 +196,8 @@ def learning_curves(history, heading="Learning curves"):
         epochs = range(1, len(history[key]) + 1)
         axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
         axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
+        if best_epoch is not None:
+            axis.axvline(best_epoch, color=GREY, linestyle=":", label="best epoch")
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
@@ -248,7 +252,7 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
         The Figure.
     """
     figure, axes = plt.subplots(
-        rows, 2 * columns, figsize=(4.4 * columns, 2.3 * rows + 0.5), width_ratios=(1.2, 1) * columns
+        rows, 2 * columns, figsize=(3.7 * columns, 2.1 * rows + 0.5), width_ratios=(1.3, 1) * columns
     )
     for number, pair in enumerate(np.reshape(axes, (rows * columns, 2))):
         prediction(images[number], probabilities[number], int(labels[number]), pair)

@@ -17,7 +17,7 @@ HEADING_ID = re.compile(r'(<h[1-6] id="|<a class="anchor-link" href="#)([^"]*)"'
 IMAGE = re.compile(r'(!\[[^]]*\]\(|<img\b[^>]*\bsrc=")([^()\s"]+)')
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .4rem .8rem; }
-tr { border-bottom: 1px solid #ccc; } .failed, .warning { color: #a40000; font-weight: bold; }"""
+tr { border-bottom: 1px solid #ccc; } .failed { color: #a40000; font-weight: bold; }"""
 
 
 def embed(markdown, folder):
@@ -56,7 +56,7 @@ def translate(markdown, folder, build):
     return markdown
 
 
-def write_page(notebook, name, folder, build):
+def write_page(notebook, name, folder, build, notice=""):
     """Write `build/name.html`.
 
     Args:
@@ -64,6 +64,7 @@ def write_page(notebook, name, folder, build):
         name: name of the page, also its title in the browser.
         folder: where the notebook or text stands in the project.
         build: where the page goes.
+        notice: HTML to stand at the top of the page.
     """
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
@@ -72,8 +73,24 @@ def write_page(notebook, name, folder, build):
     exporter = HTMLExporter(template_name="lab", require_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
     page = page.replace('<script src=""></script>', "")
+    page = re.sub(r"<body[^>]*>", lambda found: found[0] + notice, page, count=1)
     page = HEADING_ID.sub(lambda found: f'{found[1]}{links.slug(unquote(found[2]))}"', page)
     (build / f"{name}.html").write_text(page, encoding="utf-8")
+
+
+def stand_in_notice(facts):
+    """A box that says the images are not CIFAR-10, where they are not, else nothing.
+
+    Args:
+        facts: what the run is made with, as for `write_index`.
+    """
+    if not facts["stand_in"]:
+        return ""
+    return (
+        '<div style="background:#fff3cd;color:#332200;border:3px solid #b00020;margin:1em;padding:0.5em 1em">'
+        '<b style="color:#b00020">The images of this run are NOT CIFAR-10.</b> They are a synthetic stand-in, drawn '
+        "because the real images could not be had. No accuracy on this page says anything about CIFAR-10.</div>"
+    )
 
 
 def write_texts(folder, build):
@@ -102,11 +119,13 @@ def write_index(results, facts, build):
         status = f'<span class="{"failed" if result.failed else "fine"}">{html.escape(result.status)}</span>'
         cells = [link, html.escape(result.entry.summary), minutes, status]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    warning = ' class="warning"' if facts["stand_in"] else ""
     text = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>All notebooks</title><style>{STYLE}</style></head><body>
+{stand_in_notice(facts)}
 <h1>All notebooks</h1>
-<p>Images: <b{warning}>{html.escape(facts["source"])}</b>. Profile: <b>{html.escape(facts["profile"])}</b>.</p>
+<p>Start with the first one; words are explained in the <a href="glossary.html">glossary</a>.</p>
+<p>Images: <b>{html.escape(facts["source"])}</b>. Profile: <b>{html.escape(facts["profile"])}</b>
+(how much is trained: <code>full</code>, <code>class</code> for a lesson, or <code>test</code>).</p>
 <table><tr><th>Notebook</th><th>What it is about</th><th>Minutes</th><th>Status</th></tr>
 {chr(10).join(rows)}
 </table></body></html>

@@ -120,14 +120,14 @@ def title_cell(entries, position):
         f"# {entry.name}",
         badge(entry),
         navigation(entries, position),
-        f"Minutes on two CPU cores: {in_class} in the class profile, {in_full} in the full one. "
+        f"Minutes to run on two CPU cores: {in_class} in the class profile, {in_full} in the full one. "
         f"Runtime to choose in Colab: {entry.runtime}.",
     ])
 
 
 def series_table(entries):
     """The overview in README.md."""
-    rows = ["| Notebook | What it is about | Minutes, class profile | Minutes, full profile | Colab |"]
+    rows = ["| Notebook | What it is about | Minutes to run, class profile | Minutes to run, full profile | Colab |"]
     rows.append("|---|---|--:|--:|---|")
     for entry in entries:
         link = f"[{entry.name}](notebooks/{entry.path.name})"
@@ -155,7 +155,7 @@ def badge_page(entries):
         "<!-- written by `make sync`; changes made by hand are lost -->",
         "# Open a notebook in Colab\n",
         "Minutes were measured on two CPU cores. A dash: not measured yet.\n",
-        "| Open | Notebook | Runtime | Minutes, class profile | Minutes, full profile |",
+        "| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |",
         "|---|---|---|--:|--:|",
     ]
     rows = [f"| {' | '.join([badge(e), e.name, e.runtime, *minutes(e)])} |" for e in entries]

@@ -124,7 +124,7 @@ def execute(notebook, folder, progress):
     work.result()
 
 
-def run_notebook(result, label, build):
+def run_notebook(result, label, build, facts):
     """Run one notebook, write it and its page to `build`, and note in `result` how it went; returns the notebook."""
     path = result.entry.path
     clear = ClearOutputPreprocessor(remove_metadata_fields={"collapsed", "execution", "scrolled"})
@@ -143,7 +143,7 @@ def run_notebook(result, label, build):
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = parts.metadata(notebook.metadata.tutorial)
     (build / path.name).write_text(sync.notebook_text(notebook), encoding="utf-8")
-    pages.write_page(notebook, path.stem, path.parent, build)
+    pages.write_page(notebook, path.stem, path.parent, build, pages.stand_in_notice(facts))
     return notebook
 
 
@@ -219,7 +219,7 @@ def main(arguments=None):
     try:
         for number, result in enumerate(results, 1):
             label = f"notebook {number} of {len(results)}, {result.entry.path.stem}"
-            notebook = run_notebook(result, label, build)
+            notebook = run_notebook(result, label, build, facts)
             if not result.failed and (options.publish or options.record_minutes):
                 save(result, notebook, facts, with_outputs=options.publish)
             pages.write_index(results, facts, build)
@@ -230,6 +230,8 @@ def main(arguments=None):
     print(f"\nImages: {facts['source']}. Profile: {facts['profile']}. Pages: {os.path.relpath(build / 'index.html')}")
     for result in results:
         print(f"{result.entry.path.name}: {result.status}")
+    if facts["stand_in"]:
+        print("WARNING: the images of this run are NOT CIFAR-10, and no accuracy in it says anything about CIFAR-10.")
     return 0 if all(result.status == "finished" for result in results) else 1
 
 
