@@ -1,9 +1,10 @@
 """The networks have the articles' parameter counts, take pixels 0 to 255 and return logits."""
 
+import keras
 import numpy as np
 import pytest
 
-from utils.models import MODEL_NAMES, build_model
+from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model
 
 PARAMETERS = {
     "two_block_dropout": 2_168_362,
@@ -12,6 +13,7 @@ PARAMETERS = {
     "three_conv_baseline": 319_178,
     "three_block_dropout": 552_874,
     "three_block_dense1024": 2_397_226,
+    "fast_cnn": 1_973_944,
 }
 
 
@@ -39,3 +41,27 @@ def test_trainable_parameters_of_the_largest_normalised_network():
 def test_an_unknown_name_is_refused_with_the_names_that_exist():
     with pytest.raises(ValueError, match="expected one of two_block_dropout, .*; found 'resnet'"):
         build_model("resnet")
+
+
+def test_fused_batch_normalisation_equals_that_of_keras_in_training_and_prediction():
+    fused, usual = FusedBatchNormalization(momentum=0.6), keras.layers.BatchNormalization(momentum=0.6, scale=False)
+    batches = np.random.default_rng(0).normal(2, 3, (3, 8, 6, 6, 5)).astype(np.float32)
+    for batch in batches:
+        np.testing.assert_allclose(fused(batch, training=True), usual(batch, training=True), atol=1e-5)
+    for first, second in zip(fused.get_weights(), usual.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4)
+    np.testing.assert_allclose(fused(batches[0], training=False), usual(batches[0], training=False), atol=1e-4)
+
+
+def test_fused_batch_normalisation_passes_gradients_on_as_that_of_keras_does():
+    import tensorflow as tf
+
+    gradients = []
+    pixels = tf.constant(np.random.default_rng(1).normal(1, 2, (4, 5, 5, 3)).astype(np.float32))
+    for layer in (FusedBatchNormalization(), keras.layers.BatchNormalization(scale=False)):
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            loss = tf.reduce_sum(layer(pixels, training=True) ** 3)
+        gradients.append(tape.gradient(loss, [pixels, layer.beta.value]))
+    for fused, usual in zip(*gradients, strict=True):
+        np.testing.assert_allclose(fused, usual, atol=1e-3, rtol=1e-3)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from utils import training
+from utils import models, training
 from utils.models import build_model
 
 
@@ -54,9 +54,7 @@ def test_whitened_outputs_are_uncorrelated_and_of_equal_variance(images):
 
 @pytest.mark.parametrize("inputs, outputs", [(3, 8), (8, 8), (8, 3)])
 def test_identity_start_passes_the_first_channels_on(inputs, outputs):
-    layer = keras.layers.Conv2D(
-        outputs, 3, padding="same", use_bias=False, kernel_initializer=training.IdentityStart(1)
-    )
+    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, kernel_initializer=models.IdentityStart(1))
     pixels = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
     out = np.asarray(layer(pixels))
     shared = min(inputs, outputs)
@@ -66,7 +64,7 @@ def test_identity_start_passes_the_first_channels_on(inputs, outputs):
 
 
 def test_identity_start_depends_on_its_seed_only():
-    first, again, other = (np.asarray(training.IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
+    first, again, other = (np.asarray(models.IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
 
 
@@ -133,7 +131,7 @@ def test_the_precision_named_as_fastest_trains(pixels):
 TRAIN = """
 import sys
 import keras, numpy as np
-from utils import training
+from utils import models, training
 from utils.data import Cifar10
 from utils.pipelines import flip
 
@@ -176,3 +174,37 @@ def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one
     for first, second in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)
     assert len(list((tmp_path / "broken").glob("*.weights.h5"))) == 1
+
+
+def test_whiten_makes_the_outputs_of_the_first_layers_uncorrelated_and_freezes_them(pixels):
+    network = build_model("fast_cnn")
+    training.whiten(network, pixels)
+    layer = network.get_layer("whitening")
+    assert layer.trainable_weights == []
+    outputs = np.asarray(layer(network.layers[0](pixels)), np.float32)[..., :12].reshape(-1, 12)
+    np.testing.assert_allclose(np.cov(outputs, rowvar=False), np.eye(12), atol=0.02)
+
+
+def test_shift_sgd_learns_shifts_faster_and_decays_everything_else():
+    def step(optimizer, name, gradient):
+        variable = keras.Variable(np.ones(3, np.float32), name=name)
+        optimizer.apply([keras.ops.full((3,), gradient)], [variable])
+        return 1 - np.asarray(variable)
+
+    def make(**options):
+        return training.ShiftSGD(0.01, shift_factor=8.0, **options)
+
+    np.testing.assert_allclose(step(make(), "kernel", 1.0), 0.01, rtol=1e-4)
+    np.testing.assert_allclose(step(make(), "beta", 1.0), 0.08, rtol=1e-4)
+    np.testing.assert_allclose(step(make(weight_decay=0.5), "kernel", 0.0), 0.005, rtol=1e-3)
+    np.testing.assert_allclose(step(make(weight_decay=0.5), "beta", 0.0), 0)
+
+
+def test_the_fast_recipe_builds_a_network_that_trains_with_its_own_settings(pixels):
+    recipe = training.recipes()["fast_cnn"]
+    network = training.build(recipe, np.repeat(pixels, 26, axis=0), epochs=1, seed=0)
+    assert network.count_params() == 1_973_944
+    assert network.optimizer.learning_rate is not None
+    labels = keras.utils.to_categorical(np.arange(20) % 10, 10)
+    losses = [network.train_on_batch(pixels, labels)[0] for _ in range(2)]
+    assert np.isfinite(losses).all()
