@@ -86,6 +86,7 @@ def test_pages_link_to_each_other_and_load_nothing_but_maths(failing):
                 assert not anchor or f'id="{anchor}"' in (page.parent / (file or page.name)).read_text(encoding="utf-8")
         loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]*)"', text)
         assert all("mathjax" in address for address in loaded)
+        assert not re.search(r'<img[^>]* src="https?:', text)
     assert 'href="02_dividing.html"' in (build / "01_counting.html").read_text(encoding="utf-8")
     assert 'href="glossary.html#number"' in (build / "01_counting.html").read_text(encoding="utf-8")
 

@@ -15,13 +15,18 @@ from nbconvert import HTMLExporter
 
 HEADING_ID = re.compile(r'(<h[1-6] id="|<a class="anchor-link" href="#)([^"]*)"')
 IMAGE = re.compile(r'(!\[[^]]*\]\(|<img\b[^>]*\bsrc=")([^()\s"]+)')
+REMOTE_IMAGE = re.compile(r"!\[([^]]*)\]\(\w+:[^)]*\)")
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .4rem .8rem; }
 tr { border-bottom: 1px solid #ccc; } .failed { color: #a40000; font-weight: bold; }"""
 
 
 def embed(markdown, folder):
-    """Put the image files that a text shows into it. (nbconvert's own way closes <details> at the first blank line.)"""
+    """Put the image files that a text shows into it, and words in the place of pictures that would need a network.
+
+    (nbconvert's own way of embedding closes <details> at the first blank line.)
+    """
+    markdown = REMOTE_IMAGE.sub(r"\1", markdown)
 
     def replace(match):
         file = folder / unquote(match[2])
@@ -87,7 +92,8 @@ def stand_in_notice(facts):
     if not facts["stand_in"]:
         return ""
     return (
-        '<div style="background:#fff3cd;color:#332200;border:3px solid #b00020;margin:1em;padding:0.5em 1em">'
+        '<div style="background:#fff3cd;color:#332200;border:3px solid #b00020;margin:1em;padding:0.5em 1em;'
+        'font:16px/1.5 system-ui,sans-serif">'
         '<b style="color:#b00020">The images of this run are NOT CIFAR-10.</b> They are a synthetic stand-in, drawn '
         "because the real images could not be had. No accuracy on this page says anything about CIFAR-10.</div>"
     )
