@@ -180,7 +180,7 @@ def _identity_conv(filters):
 
 
 def _sequential(name, *stack):
-    return keras.Sequential([keras.Input(CIFAR_SHAPE), keras.layers.Rescaling(1 / 255), *stack], name=name)
+    return keras.Sequential([keras.Input(CIFAR_SHAPE), layers.Rescaling(1 / 255), *stack], name=name)
 
 
 def _conv(filters):

@@ -111,17 +111,18 @@ def _processor_lines():
 
 
 def find_accelerator():
-    """Name the GPUs or TPU that the backend of Keras can use: "1 GPU", "4 TPU cores", or "" where there is none."""
+    """Name the GPUs or TPU that the backend of Keras can use: "1 GPU", "4 TPUs", or "" where there is none."""
     if _backend() == "jax":
         import jax
 
-        kind, count = jax.default_backend().upper(), jax.device_count()
-        return "" if kind == "CPU" else f"{count} {kind}{'s' if count > 1 else ''}"
-    with _native_log_discarded():
-        import tensorflow as tf
+        counts = {jax.default_backend().upper(): jax.device_count()}
+    else:
+        with _native_log_discarded():
+            import tensorflow as tf
 
-        counts = {kind: len(tf.config.list_physical_devices(kind)) for kind in ("TPU", "GPU")}
-    return next((f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items() if count), "")
+            counts = {kind: len(tf.config.list_physical_devices(kind)) for kind in ("TPU", "GPU")}
+    found = ((kind, count) for kind, count in counts.items() if count and kind != "CPU")
+    return next((f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in found), "")
 
 
 @contextlib.contextmanager

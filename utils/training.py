@@ -187,7 +187,7 @@ class Recipe:
 
 
 def recipes():
-    """The recipes that `python -m utils.training NAME` knows, by name."""
+    """The series' own recipes, by name."""
     from utils.pipelines import compose, crop, flip
 
     def fast_optimizer(steps):

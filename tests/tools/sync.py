@@ -83,7 +83,7 @@ def between(text, name, content):
 
 
 def plan(root):
-    """Every file that differs from what it should be: path, wanted text, and what in it differs."""
+    """Every file that differs from what it should be: path, wanted text or bytes, and what in it differs."""
     repository, branch = read_settings(root)
     entries = [parts.read_entry(path, f"{repository}/blob/{branch}") for path in notebook_paths(root)]
     changes = []
@@ -98,14 +98,21 @@ def plan(root):
     new_text = between(new_text, "results", parts.results(entries))
     if text != new_text:
         changes.append((readme, new_text, "the part between the markers"))
-    for name, (number, identifier) in parts.FIGURES.items():
-        path = root / name
-        for entry in entries:
-            picture = entry.path.name.startswith(number) and parts.figure(parts.read_notebook(entry.path), identifier)
-            if picture and not (path.exists() and path.read_bytes() == picture):
-                changes.append((path, picture, f"the figure of cell `{identifier}` in {entry.path.name}"))
+    changes += figure_changes(root, entries)
     if not page.exists() or page.read_text(encoding="utf-8") != parts.badge_page(entries):
         changes.append((page, parts.badge_page(entries), "the whole page"))
+    return changes
+
+
+def figure_changes(root, entries):
+    """The pictures of README.md that differ from the saved output of their cell, in the form of `plan`."""
+    paths = {entry.path.name[:2]: entry.path for entry in entries}
+    changes = []
+    for name, (number, identifier) in parts.FIGURES.items():
+        picture = parts.figure(parts.read_notebook(paths[number]), identifier) if number in paths else None
+        old = (root / name).read_bytes() if (root / name).exists() else None
+        if picture and picture != old:
+            changes.append((root / name, picture, f"the figure of cell `{identifier}` in {paths[number].name}"))
     return changes
 
 
@@ -139,8 +146,8 @@ def write_file(path, content):
 def write(root):
     """Bring every generated part up to date; returns the files that changed."""
     changes = plan(root)
-    for path, text, _ in changes:
-        write_file(path, text)
+    for path, content, _ in changes:
+        write_file(path, content)
     return [path for path, _, _ in changes]
 
 
