@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.pipelines import compose, crop, cutout, flip, jitter, make_dataset, mixup
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, mixup
 
 SEED = tf.constant([3, 4])
-PIXEL_CHANGES = {"flip": flip, "crop": crop, "cutout": cutout, "jitter": jitter}
+PIXEL_CHANGES = {"affine": affine, "flip": flip, "crop": crop, "cutout": cutout, "jitter": jitter}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,43 @@ def test_flip_mirrors_half_of_the_images_and_leaves_the_others(images, labels):
     untouched = (flipped == images).all(axis=(1, 2, 3))
     assert (mirrored ^ untouched).all()
     assert 0.45 < mirrored.mean() < 0.55  # 2,000 fair coins: a standard deviation of 0.011
+
+
+@pytest.fixture(scope="module")
+def dots():
+    """500 black images, each with one soft bright dot, eight pixels to the right of the middle."""
+    rows, columns = np.mgrid[:32, :32] - 15.5
+    dot = 255 * np.exp(-(rows**2 + (columns - 8) ** 2) / 4)
+    return tf.constant(np.repeat(dot[np.newaxis, ..., np.newaxis], 500, axis=0), tf.float32)
+
+
+def centres(images):
+    """Where the light is, in pixels from the middle: an array of rows and one of columns."""
+    light, (rows, columns) = images.numpy()[..., 0], np.mgrid[:32, :32] - 15.5
+    return tuple((light * axis).sum(axis=(1, 2)) / light.sum(axis=(1, 2)) for axis in (rows, columns))
+
+
+def test_affine_turns_about_the_middle_up_to_its_largest_angle(dots):
+    rows, columns = centres(affine(dots, None, SEED, rotation=30, shift=0, zoom=0)[0])
+    np.testing.assert_allclose(np.hypot(rows, columns), 8, atol=0.1)
+    angles = np.degrees(np.arctan2(rows, columns))
+    assert 28 < angles.max() < 30.5 and -30.5 < angles.min() < -28
+    assert abs(angles.std() - 30 / 3**0.5) < 2  # the deviation of a uniform distribution
+
+
+def test_affine_shifts_both_ways_and_zooms_each_direction_by_itself(dots):
+    rows, columns = centres(affine(dots, None, SEED, rotation=0, shift=0.1, zoom=0)[0])
+    for moved in (rows, columns - 8):
+        assert 3 < moved.max() < 3.3 and -3.3 < moved.min() < -3
+    rows, columns = centres(affine(dots, None, SEED, rotation=0, shift=0, zoom=0.2)[0])
+    np.testing.assert_allclose(rows, 0, atol=0.01)
+    assert columns.max() == pytest.approx(8 / 0.8, abs=0.15) and columns.min() == pytest.approx(8 / 1.2, abs=0.15)
+
+
+def test_affine_repeats_the_border_and_keeps_a_plain_image_as_it_is(images):
+    assert (affine(tf.constant(images), None, SEED, rotation=0, shift=0, zoom=0)[0].numpy() == images).all()
+    plain = tf.fill((100, 32, 32, 3), tf.constant(201, tf.uint8))
+    assert (affine(plain, None, SEED)[0].numpy() == 201).all()
 
 
 def test_crop_offsets_are_uniform_and_the_border_is_mirrored(images, labels):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model
+from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model, count_flops
 
 PARAMETERS = {
     "two_block_dropout": 2_168_362,
@@ -36,6 +36,19 @@ def test_parameters_and_outputs(name):
 def test_trainable_parameters_of_the_largest_normalised_network():
     model = build_model("three_block_dense1024")
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 2_396_330
+
+
+def test_flops_are_those_counted_by_hand():
+    convolutions = 32 * 32 * 27 * 32 + 16 * 16 * 288 * 32 + 8 * 8 * 288 * 64
+    dense = 4 * 4 * 64 * 128 + 128 * 10
+    assert count_flops(build_model("three_conv_small")) == 2 * (convolutions + dense)
+
+
+def test_options_change_the_network():
+    assert build_model("three_conv_small", normalised=True).count_params() == 161_130 + 4 * (32 + 32 + 64)
+    assert build_model("fast_cnn", widths=(8, 16, 16)).count_params() < 12_000
+    first, second = (build_model("fast_cnn", identity=False).layers[3].get_weights()[0] for _ in range(2))
+    assert (first != second).mean() > 0.99, "random starts differ everywhere, identities in few places"
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist():

@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from fake_cifar10 import fake_folder
 
 from utils import models, training
+from utils.data import STAND_IN, Cifar10
 from utils.models import build_model
+from utils.recipes import RECIPES
 
 
 def test_triangular_rises_from_its_start_to_its_peak_and_falls_to_its_end():
@@ -121,6 +126,52 @@ def test_a_missing_record_names_those_there_are(tmp_path, monkeypatch):
         training.load_run("lost")
 
 
+def test_the_records_of_all_seeds_are_found_in_order(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "RUNS", tmp_path)
+    for name, seed in (("trial", 10), ("trial", 2), ("trial-longer", 3)):
+        training.save_run(f"{name}-seed{seed}", model, {"loss": [1.0]}, seed=seed)
+    assert [record["seed"] for record in training.load_runs("trial")] == [2, 10]
+    with pytest.raises(FileNotFoundError, match="no record 'other-seed0' in models/runs"):
+        training.load_runs("other")
+
+
+def random_data(source):
+    generator = np.random.default_rng(4)
+    splits = {}
+    for split, count in (("train", 1_000), ("validation", 5_000), ("test", 10_000)):
+        splits |= {f"x_{split}": generator.integers(0, 256, (count, 32, 32, 3), np.uint8)}
+        splits |= {f"y_{split}": np.arange(count, dtype=np.int32) % 10}
+    return Cifar10(**splits, source=source)
+
+
+@pytest.mark.parametrize("source, name", [("CIFAR-10, a copy", "trial"), (STAND_IN, "trial-stand-in")])
+def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name, tmp_path, monkeypatch):
+    data = random_data(source)
+    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(training, "load_cifar10", lambda: data)
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+    recipe = replace(RECIPES["three_conv_small"], epochs=1, images=500, views=2)
+    record = training.run("trial", recipe, seed=3, test=True, verbose=0)
+    assert (record["name"], record["images"], record["data_source"]) == (f"{name}-seed3", 500, source)
+    logits = np.load(tmp_path / "runs" / f"{name}-seed3.npz")
+    for split, labels in (("validation", data.y_validation), ("test", data.y_test)):
+        assert logits[split].dtype == np.float16 and logits[split].shape == (len(labels), 10)
+        right = float(np.mean(logits[split].argmax(axis=1) == labels))
+        assert record[f"{split}_accuracy"]["2"] == pytest.approx(right, abs=0.002)
+    assert set(record["test_accuracy"]) == {"1", "2"}
+    assert not list((tmp_path / "cache" / "training").iterdir())
+
+
+def test_a_run_without_the_test_set_does_not_read_it(tmp_path, monkeypatch):
+    data = replace(random_data("CIFAR-10, a copy"), x_test=None)
+    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(training, "load_cifar10", lambda: data)
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(training, "subset", lambda whole, profile: whole)
+    record = training.run("trial", replace(RECIPES["three_conv_small"], epochs=1), verbose=0)
+    assert "test_accuracy" not in record
+
+
 def test_the_precision_named_as_fastest_trains(pixels):
     precision = training.fastest_precision()
     assert precision in ("mixed_bfloat16", "float32")
@@ -132,7 +183,7 @@ TRAIN = """
 import sys
 import keras, numpy as np
 from utils import models, training
-from utils.data import Cifar10
+from utils.data import STAND_IN, Cifar10
 from utils.pipelines import flip
 
 def numbers(n):
@@ -176,6 +227,51 @@ def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one
     assert len(list((tmp_path / "broken").glob("*.weights.h5"))) == 1
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of `utils`, so that the command writes its records there."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(Path(__file__).parents[1] / "utils", folder / "utils")
+    return folder
+
+
+def start_command(project, *arguments):
+    command = [sys.executable, "-u", "-m", "utils.training", *arguments]
+    environment = os.environ | {"CIFAR10_DIR": str(fake_folder()), "TUTORIAL_CACHE": str(project / "cache")}
+    return subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_run(project):
+    arguments = ["three_conv_small", "--images", "2000", "--epochs", "3", "--seed", "1"]
+    killed = start_command(project, *arguments)
+    for line in killed.stdout:
+        if line.startswith("Epoch 3/"):
+            killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and not (project / "models").exists()
+
+    outputs = []
+    for extra in ((), ("--record", "whole")):
+        process = start_command(project, *arguments, *extra)
+        outputs.append(process.communicate()[0])
+        assert process.returncode == 0, outputs[-1]
+    assert "Going on where an earlier run stopped" in outputs[0] and "Epoch 1/3" not in outputs[0]
+    assert "Going on" not in outputs[1] and "record models/runs/whole-seed1.json" in outputs[1]
+    resumed, whole = (
+        json.loads((project / "models" / "runs" / f"{name}-seed1.json").read_text())
+        for name in ("three_conv_small", "whole")
+    )
+    np.testing.assert_allclose(resumed["history"]["loss"], whole["history"]["loss"], atol=2e-5)
+    assert (whole["images"], whole["epochs"]) == (2_000, 3)
+    assert whole["command"] == f"python -m utils.training {' '.join(arguments)} --record whole"
+
+
+def test_the_command_names_the_recipes_there_are(project):
+    process = start_command(project, "resnet")
+    assert "invalid choice: 'resnet' (choose from" in process.communicate()[0] and process.returncode == 2
+
+
 def test_whiten_makes_the_outputs_of_the_first_layers_uncorrelated_and_freezes_them(pixels):
     network = build_model("fast_cnn")
     training.whiten(network, pixels)
@@ -201,7 +297,7 @@ def test_shift_sgd_learns_shifts_faster_and_decays_everything_else():
 
 
 def test_the_fast_recipe_builds_a_network_that_trains_with_its_own_settings(pixels):
-    recipe = training.recipes()["fast_cnn"]
+    recipe = RECIPES["fast_cnn"]
     network = training.build(recipe, np.repeat(pixels, 26, axis=0), epochs=1, seed=0)
     assert network.count_params() == 1_973_944
     assert network.optimizer.learning_rate is not None

@@ -1,5 +1,7 @@
 """From arrays to shuffled, augmented batches, on the host and without copying the images."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -99,6 +101,44 @@ def crop(images, labels, seed, padding=4):
     rows = _mirror_at_border(tf.range(height) + offsets[:, :1], height)
     columns = _mirror_at_border(tf.range(width) + offsets[:, 1:], width)
     return _pick_pixels(images, rows, columns), labels
+
+
+def affine(images, labels, seed, rotation=15.0, shift=0.1, zoom=0.1):
+    """Turn, shift and zoom every image by its own random amounts; what comes in from outside repeats the border.
+
+    Args:
+        images: uint8 or float32 tensor, shape (batch, height, width, channels).
+        labels: passed through unchanged.
+        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
+        rotation: largest angle in degrees, to either side.
+        shift: largest shift in both directions, as a part of height and width.
+        zoom: largest change of size, as a part of it, in height and width independently.
+
+    Returns:
+        `(images, labels)`, shape and dtype as given; pixels between four others are their weighted mean.
+
+    Source: Simard et al. 2003, "Best Practices for Convolutional Neural Networks Applied to Visual Document Analysis".
+    """
+    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    amounts = tf.random.stateless_uniform((5, batch), seed, -1, 1)
+    angle = amounts[0] * (rotation * math.pi / 180)
+    scale_y, scale_x = 1 + zoom * amounts[1], 1 + zoom * amounts[2]
+    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
+    # The kernel asks for each pixel of the result where in the image it comes from: x' = a x + b y + c.
+    a, b = tf.cos(angle) * scale_x, -tf.sin(angle) * scale_y
+    d, e = tf.sin(angle) * scale_x, tf.cos(angle) * scale_y
+    c = centre_x - a * centre_x - b * centre_y + shift * width * amounts[3]
+    f = centre_y - d * centre_x - e * centre_y + shift * height * amounts[4]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([a, b, c, d, e, f, tf.zeros(batch), tf.zeros(batch)], axis=1),
+        output_shape=(height, width),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    moved = tf.round(moved) if images.dtype.is_integer else moved
+    return tf.cast(tf.ensure_shape(moved, images.shape), images.dtype), labels
 
 
 def cutout(images, labels, seed, size=8):

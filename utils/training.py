@@ -1,11 +1,16 @@
-"""Training in little time: schedules, good starts, averaged answers, and records of what was run."""
+"""Training in little time: schedules, good starts, averaged answers, and records of what was run.
 
-import functools
+`python -m utils.training NAME` trains a recipe of `utils.recipes` and writes its record; `--help` says how.
+"""
+
+import argparse
 import json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -13,8 +18,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.models import build_model
-from utils.profiles import describe_processor, processor_flags
+from utils.cache import cache_folder, digest
+from utils.data import load_cifar10, subset
+from utils.models import build_model, count_flops
+from utils.profiles import PROFILES, describe_processor, processor_flags
 
 RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
@@ -163,9 +170,11 @@ def predict_averaged(model, images, views=6, batch_size=500):
 class Recipe:
     """How a network is trained: all that its result depends on besides the images and the seed.
 
+    `utils.recipes` holds those of the series.
+
     Attributes:
         network: a name of `utils.models.MODEL_NAMES`.
-        epochs: how often every training image is seen in the full profile.
+        epochs: how often every training image is seen, unless a caller wants another number.
         batch_size: images in a batch; a last batch that is not full is left out.
         optimizer: function from the number of all training steps to a Keras optimizer.
         augment: None, or an augmentation of `utils.pipelines`.
@@ -173,6 +182,8 @@ class Recipe:
         precision: dtype policy of Keras, or "fastest" for what `fastest_precision` says.
         prepare: None, or a function of the new model and the training images, for a start that depends on the images.
         views: test-time views with which the result is quoted: 1, 2 or 6.
+        options: what `build_model` gets besides the name.
+        images: how many of the training images are used, the same number of every class.
     """
 
     network: str
@@ -184,29 +195,8 @@ class Recipe:
     precision: str = "float32"
     prepare: Callable | None = None
     views: int = 1
-
-
-def recipes():
-    """The series' own recipes, by name."""
-    from utils.pipelines import compose, crop, flip
-
-    def fast_optimizer(steps):
-        rate = Triangular(0.8, steps)
-        return ShiftSGD(rate, momentum=0.85, nesterov=True, weight_decay=0.005)
-
-    return {
-        "fast_cnn": Recipe(
-            network="fast_cnn",
-            epochs=10,
-            batch_size=512,
-            optimizer=fast_optimizer,
-            augment=compose(flip, functools.partial(crop, padding=2)),
-            label_smoothing=0.2,
-            precision="fastest",
-            prepare=whiten,
-            views=6,
-        ),
-    }
+    options: dict = field(default_factory=dict)
+    images: int = 45_000
 
 
 def build(recipe, images, epochs, seed):
@@ -225,7 +215,7 @@ def build(recipe, images, epochs, seed):
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(fastest_precision() if recipe.precision == "fastest" else recipe.precision)
     try:
-        model = build_model(recipe.network)
+        model = build_model(recipe.network, **recipe.options)
     finally:
         keras.config.set_dtype_policy(usual)
     if recipe.prepare:
@@ -341,6 +331,7 @@ def save_run(name, model, history, **facts):
         "name": name,
         "network": model.name,
         "parameters": model.count_params(),
+        "flops": count_flops(model),
         "epochs": len(history["loss"]),
         **facts,
         "hardware": describe_processor(),
@@ -373,6 +364,22 @@ def load_run(name):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def load_runs(name):
+    """Read the records of one recipe, trained with several seeds.
+
+    Args:
+        name: name of the recipe, as in `utils.recipes.RECIPES`.
+
+    Returns:
+        A list of records, at least one, in the order of the seeds.
+
+    Raises:
+        FileNotFoundError: if there is none; the message lists the records there are.
+    """
+    seeds = sorted(int(path.stem.rpartition("seed")[2]) for path in RUNS.glob(f"{name}-seed*.json"))
+    return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]
+
+
 def fastest_precision():
     """The dtype policy of Keras that trains fastest here: "mixed_bfloat16" where the CPU has it, else "float32"."""
     return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & set(processor_flags()) else "float32"
@@ -380,3 +387,92 @@ def fastest_precision():
 
 def _backend():
     return import_module(keras.backend.backend())
+
+
+def run(name, recipe, *, seed=0, test=False, command=None, verbose=2):
+    """Train a recipe on all its images, measure it, and write its record; what a killed run had done is kept.
+
+    Args:
+        name: name of the record, without the seed; trained on the stand-in, it is called so.
+        recipe: a `Recipe`.
+        seed: int, as for `train`.
+        test: whether to predict the test images too, once, at the end. The logits of validation and test images then
+            stand beside the record, in `NAME-seedS.npz`, as float16 arrays of shape (n, 10).
+        command: what the record says about how it was made.
+        verbose: as in `model.fit`.
+
+    Returns:
+        The record as a dict.
+    """
+    whole = load_cifar10()
+    data = subset(whole, replace(PROFILES["full"], train=recipe.images))
+    record_name = f"{name}{'-stand-in' if whole.is_stand_in else ''}-seed{seed}"
+    checkpoints = cache_folder() / "training" / f"{record_name}-{digest((whole.source, recipe.images, recipe.epochs))}"
+    if checkpoints.exists():
+        print(f"Going on where an earlier run stopped; to begin anew, delete {checkpoints}.")
+    model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=checkpoints, verbose=verbose)
+    splits = {"validation": (data.x_validation, data.y_validation)}
+    if test:
+        splits["test"] = (data.x_test, data.y_test)
+    logits = {split: _logits(model, images, recipe.views) for split, (images, _) in splits.items()}
+    path = save_run(
+        record_name,
+        model,
+        history,
+        **{f"{split}_accuracy": _accuracies(logits[split], labels) for split, (_, labels) in splits.items()},
+        seconds=round(sum(history["seconds"]), 1),
+        images=recipe.images,
+        batch_size=recipe.batch_size,
+        precision=model.layers[1].dtype_policy.name,
+        seed=seed,
+        data_source=whole.source,
+        profile="full" if recipe.images == PROFILES["full"].train else f"{recipe.images:,} training images",
+        command=command,
+    )
+    if test:
+        best = {split: views[recipe.views].astype(np.float16) for split, views in logits.items()}
+        np.savez_compressed(path.with_suffix(".npz"), **best)
+    shutil.rmtree(checkpoints)
+    return load_run(record_name)
+
+
+def _logits(model, images, most_views):
+    """Logits with every number of test-time views up to the recipe's own."""
+    return {views: predict_averaged(model, images, views) for views in (1, 2, 6) if views <= most_views}
+
+
+def _accuracies(logits, labels):
+    return {str(views): round(float(np.mean(rows.argmax(axis=1) == labels)), 5) for views, rows in logits.items()}
+
+
+def main():
+    """The command line."""
+    from utils.recipes import RECIPES
+
+    parser = argparse.ArgumentParser(prog="python -m utils.training", description=run.__doc__.split("\n")[0])
+    parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--seed", type=int, default=0, help="fixes start, order, augmentation and dropout")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    parser.add_argument("--images", type=int, help="training images, a multiple of ten, instead of the recipe's own")
+    parser.add_argument("--test", action="store_true", help="measure on the test images too, once, and keep the logits")
+    parser.add_argument("--record", help="name of the record, instead of the recipe's")
+    wanted = parser.parse_args()
+    changed = {key: getattr(wanted, key) for key in ("epochs", "images") if getattr(wanted, key)}
+    record = run(
+        wanted.record or wanted.recipe,
+        replace(RECIPES[wanted.recipe], **changed),
+        seed=wanted.seed,
+        test=wanted.test,
+        command=" ".join([parser.prog, *sys.argv[1:]]),
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    for split in ("validation", "test"):
+        for views, accuracy in record.get(f"{split}_accuracy", {}).items():
+            print(f"{split} accuracy {accuracy:.2%} with {views} test-time view{'s' if views != '1' else ''}")
+    print(f"{record['seconds'] / 60:.1f} minutes of training; record models/runs/{record['name']}.json")
+
+
+if __name__ == "__main__":
+    from utils import training  # this module under its own name, as `utils.recipes` imports it
+
+    training.main()

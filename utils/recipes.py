@@ -1,0 +1,106 @@
+"""How every quoted network was trained: `python -m utils.training NAME` trains one again. Imports TensorFlow."""
+
+from dataclasses import replace
+from functools import partial
+
+from keras import optimizers
+
+from utils.pipelines import affine, compose, crop, flip
+from utils.training import Recipe, ShiftSGD, Triangular, whiten
+
+
+def _adam(steps):
+    return optimizers.Adam(0.001)
+
+
+def _decayed_adam(steps):
+    return optimizers.AdamW(0.001, weight_decay=0.02)
+
+
+def _constant(steps):
+    return optimizers.SGD(0.2, momentum=0.85, nesterov=True, weight_decay=0.005)
+
+
+def _scheduled(steps):
+    return optimizers.SGD(Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005)
+
+
+def _fast(steps):
+    return ShiftSGD(Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005)
+
+
+def _averaged(steps):
+    return ShiftSGD(
+        Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005, use_ema=True, ema_momentum=0.99
+    )
+
+
+FAST_CNN = Recipe(
+    network="fast_cnn",
+    epochs=16,
+    batch_size=512,
+    optimizer=_fast,
+    augment=compose(flip, partial(crop, padding=2)),
+    label_smoothing=0.2,
+    precision="fastest",
+    prepare=whiten,
+    views=6,
+)
+
+# The articles' networks with the settings of their articles. The source of each stands with its network.
+ARTICLES = {
+    "two_block_dropout": Recipe("two_block_dropout", epochs=10, batch_size=32, optimizer=_adam),
+    "single_conv_wide_dense": Recipe("single_conv_wide_dense", epochs=5, batch_size=32, optimizer=_adam),
+    "three_conv_small": Recipe("three_conv_small", epochs=20, batch_size=256, optimizer=_adam),
+    "three_conv_baseline": Recipe("three_conv_baseline", epochs=20, batch_size=64, optimizer=_adam),
+    "three_block_dropout": Recipe(
+        "three_block_dropout", epochs=50, batch_size=64, optimizer=_adam, augment=compose(flip, affine)
+    ),
+    "three_block_dense1024": Recipe("three_block_dense1024", epochs=20, batch_size=32, optimizer=_adam),
+}
+
+# Each row of this ladder keeps the ideas of the rows before it and adds one.
+_IDEAS = {
+    "ideas-0-start": {"optimizer": _constant, "prepare": None, "label_smoothing": 0.0, "options": {"identity": False}},
+    "ideas-1-schedule": {"optimizer": _scheduled},
+    "ideas-2-smoothing": {"label_smoothing": FAST_CNN.label_smoothing},
+    "ideas-3-whitening": {"prepare": whiten},
+    "ideas-4-identity": {"options": {}},
+    "ideas-5-shifts": {"optimizer": _fast},
+    "ideas-6-averaging": {"optimizer": _averaged},
+}
+
+
+def _ladder(first, steps):
+    recipes, recipe = {}, first
+    for name, change in steps.items():
+        recipe = recipes[name] = replace(recipe, **change)
+    return recipes
+
+
+# One change each to a small network without any regulariser, on few images, where overfitting comes soon.
+_UNREGULARISED = Recipe(
+    "three_conv_small", epochs=20, batch_size=128, optimizer=_adam, options={"dropout": 0.0}, images=12_000
+)
+_AUGMENTED = compose(flip, crop)
+_REGULARISERS = {
+    "regulariser-none": {},
+    "regulariser-dropout": {"options": {"dropout": 0.5}},
+    "regulariser-normalisation": {"options": {"dropout": 0.0, "normalised": True}},
+    "regulariser-decay": {"optimizer": _decayed_adam},
+    "regulariser-smoothing": {"label_smoothing": 0.1},
+    "regulariser-augmentation": {"augment": _AUGMENTED},
+    "regulariser-all": {
+        "options": {"dropout": 0.5, "normalised": True},
+        "optimizer": _decayed_adam,
+        "label_smoothing": 0.1,
+        "augment": _AUGMENTED,
+    },
+}
+
+RECIPES = {
+    "fast_cnn": FAST_CNN,
+    **ARTICLES,
+    **_ladder(replace(FAST_CNN, epochs=3), _IDEAS),
+    **{name: replace(_UNREGULARISED, **change) for name, change in _REGULARISERS.items()},
+}
