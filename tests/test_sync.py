@@ -1,5 +1,6 @@
 """The generated parts of the series, and the check that finds what is not as generated or leads nowhere."""
 
+import json
 import subprocess
 import sys
 
@@ -235,3 +236,22 @@ def test_results_in_the_readme_are_what_the_saved_run_printed(root, monkeypatch)
         "[02 · Adding](notebooks/02_adding.ipynb), one training, as its saved run printed it:\n\n```text\n2\n```"
         in (root / "README.md").read_text(encoding="utf-8")
     )
+
+
+def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy(root):
+    common = {
+        "parameters": 1_234_567,
+        "epochs": 9,
+        "hardware": "2 cores of a test",
+        "versions": {"keras": "3.99"},
+        "data_source": "numbers from a test",
+    }
+    for seed, right in enumerate((0.901, 0.905, 0.909)):
+        record = common | {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
+        tiny.write(root / "models" / "runs" / f"quick-seed{seed}.json", json.dumps(record))
+    tiny.write(root / "models" / "runs" / "trial-seed0.json", json.dumps(common | {"seconds": 1}))
+    sync.write(root)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "| quick | 1,234,567 | 9 | 11.0 | 90.5 ± 0.4% | 6 | 3 |" in readme
+    assert "keras 3.99; 2 cores of a test; measured on: numbers from a test." in readme
+    assert "trial" not in readme and sync.findings(root) == []

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +148,47 @@ def results(entries):
             text = "".join(lines).strip()
             quoted.append(f"{link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
     return "\n\n".join(quoted)
+
+
+def trainings(runs):
+    """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`.
+
+    Args:
+        runs: the folder of the records, `NAME-seedS.json`.
+    """
+    recipes = {}
+    for path in sorted(runs.glob("*-seed*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "test_accuracy" in record:
+            recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
+    if not recipes:
+        return ""
+    head = "| Recipe | Parameters | Epochs | Minutes | Test accuracy | Test-time views | n |"
+    rows = [head, "|---|--:|--:|--:|--:|--:|--:|"]
+    rows += [training_row(name, records) for name, records in recipes.items()]
+    conditions = {
+        f"{', '.join(f'{name} {number}' for name, number in record['versions'].items())}; {record['hardware']}; "
+        f"measured on: {record['data_source']}"
+        for records in recipes.values()
+        for record in records
+    }
+    text = (
+        "Longer trainings, from their records in [models/runs](models/runs), made by "
+        "`python -m utils.training RECIPE --seed S --test`; mean ± standard deviation of n trainings:"
+    )
+    return "\n\n".join([text, "\n".join(rows), "\n".join(f"{condition}." for condition in sorted(conditions))])
+
+
+def training_row(name, records):
+    """One row of the table of trainings."""
+    views = max(records[0]["test_accuracy"], key=int)
+    accuracies = [100 * record["test_accuracy"][views] for record in records]
+    spread = f" ± {statistics.stdev(accuracies):.1f}" if len(records) > 1 else ""
+    minutes_each = statistics.mean(record["seconds"] for record in records) / 60
+    first = records[0]
+    accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
+    cells = [name, f"{first['parameters']:,}", first["epochs"], f"{minutes_each:.1f}", accuracy, views, len(records)]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def badge_page(entries):

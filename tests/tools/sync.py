@@ -95,7 +95,8 @@ def plan(root):
     text = readme.read_text(encoding="utf-8")
     new_text = between(text, "badges", "\n".join(parts.badge(entry) for entry in entries[:1]))
     new_text = between(new_text, "series", parts.series_table(entries))
-    new_text = between(new_text, "results", parts.results(entries))
+    results = [parts.results(entries), parts.trainings(root / "models" / "runs")]
+    new_text = between(new_text, "results", "\n\n".join(filter(None, results)))
     if text != new_text:
         changes.append((readme, new_text, "the part between the markers"))
     changes += figure_changes(root, entries)
