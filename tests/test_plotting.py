@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 
 matplotlib.use("Agg")
@@ -31,6 +32,11 @@ def probabilities():
 
 
 HISTORY = {"loss": [2.0, 1.5], "accuracy": [0.3, 0.4], "val_loss": [1.9, 1.6], "val_accuracy": [0.35, 0.38]}
+COSTS = pd.DataFrame({"seconds": [2.5, 1234.0], "parameters": [1.0, 3.0]}, index=["small", "large"])
+RANGES = pd.DataFrame(
+    {"validation, mean (%)": [70.0, 72.5, 71.0], "lowest (%)": [69.0, 72.0, 71.0], "highest (%)": [71.5, 73.0, 71.0]},
+    index=["none", "dropout", "all of them"],
+)
 
 
 def every_figure(images, probabilities):
@@ -42,8 +48,15 @@ def every_figure(images, probabilities):
     yield plotting.label_histograms({"first batch": labels, "second batch": labels}, "Two batches")
     yield plotting.filter_responses(images[0], {"a map": images[0, ..., 0] / 255}, "One filter")
     yield plotting.learning_curves(HISTORY)
+    yield plotting.compare_curves({"one": HISTORY, "another": HISTORY}, "Two trainings")
+    yield plotting.correlations({"one": np.eye(12), "another": -np.eye(12)}, "Two matrices")
     yield plotting.prediction(images[0], probabilities[0], 3)
     yield plotting.prediction_grid(images, probabilities, labels)
+
+
+def figures_of_records():
+    yield plotting.bars(COSTS, "Costs")
+    yield plotting.ranges(RANGES, "Three settings")
 
 
 def heading(figure):
@@ -53,13 +66,16 @@ def heading(figure):
 def test_only_the_stand_in_is_marked_and_it_is_marked_in_every_figure(images, probabilities):
     for figure in every_figure(images, probabilities):
         assert heading(figure) and STAND_IN not in heading(figure)
+        plt.close(figure)
     plotting.mark_source(STAND_IN)
     for figure in every_figure(images, probabilities):
         assert STAND_IN in heading(figure)
+    for figure in figures_of_records():
+        assert heading(figure) and STAND_IN not in heading(figure)
 
 
 def test_every_chart_names_its_axes_and_fits_on_its_canvas(images, probabilities):
-    for figure in every_figure(images, probabilities):
+    for figure in (*every_figure(images, probabilities), *figures_of_records()):
         figure.canvas.draw()
         for axis in figure.axes:
             if axis.has_data() and axis.lines:
@@ -111,6 +127,39 @@ def test_learning_curves_mark_the_best_epoch_where_it_is_named():
     for axis in plotting.learning_curves(HISTORY, best_epoch=2).axes:
         assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "best epoch"
         assert list(axis.lines[-1].get_xdata()) == [2, 2]
+
+
+def test_compared_trainings_share_one_scale_and_tell_training_from_validation_without_colour():
+    higher = {key: [2 * value for value in values] for key, values in HISTORY.items()}
+    axes = plotting.compare_curves({"one": HISTORY, "another": higher}, "Two trainings").axes
+    assert [axis.get_title() for axis in axes] == ["one", "another"]
+    assert axes[0].get_ylim() == axes[1].get_ylim()
+    for axis, history in zip(axes, (HISTORY, higher), strict=True):
+        training, validation = axis.lines
+        assert training.get_linestyle() != validation.get_linestyle()
+        assert list(training.get_ydata()) == history["accuracy"]
+        assert list(validation.get_ydata()) == history["val_accuracy"]
+
+
+def test_bars_are_as_long_as_the_numbers_of_the_table_and_say_them():
+    figure = plotting.bars(COSTS, "Costs")
+    lengths = {axis.get_xlabel(): [bar.get_width() for bar in axis.patches] for axis in figure.axes}
+    assert lengths == COSTS.to_dict("list")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["2.5", "1,234"]
+
+
+def test_ranges_reach_from_the_lowest_to_the_highest_around_the_mean():
+    axis = plotting.ranges(RANGES, "Three settings").axes[0]
+    reach = [tuple(segment[:, 0]) for segment in axis.collections[0].get_segments()]
+    assert reach == [(69.0, 71.5), (72.0, 73.0), (71.0, 71.0)]
+    assert list(axis.lines[0].get_xdata()) == [70.0, 72.5, 71.0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == list(RANGES.index)
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first row on top
+
+
+def test_correlations_share_one_scale_from_minus_one_to_one():
+    figure = plotting.correlations({"weak": np.eye(12) / 2, "strong": np.eye(12)}, "Two matrices")
+    assert [axis.images[0].get_clim() for axis in figure.axes[:2]] == [(-1, 1), (-1, 1)]
 
 
 def test_filter_responses_share_one_scale_around_zero(images):

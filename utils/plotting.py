@@ -206,6 +206,108 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
     return figure
 
 
+def compare_curves(histories, heading, key="accuracy"):
+    """Draw one quantity of several trainings side by side on one scale: training (solid) and validation (dashed).
+
+    Args:
+        histories: dict from the name of a training to its history, as for `learning_curves`.
+        heading: title of the figure.
+        key: "accuracy" or "loss".
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, len(histories), figsize=(5 * len(histories), 4), sharey=True, squeeze=False)
+    for axis, (name, history) in zip(axes.flat, histories.items(), strict=True):
+        epochs = range(1, len(history[key]) + 1)
+        axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
+        axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
+        axis.set(xlabel="epoch", ylabel=key)
+        axis.set_title(name, fontsize=11)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+    figure.suptitle(title(heading))
+    return figure
+
+
+def bars(table, heading):
+    """Draw the columns of a table as panels of horizontal bars, one bar a row, with its number at the end.
+
+    It shows no images, so the stand-in is not marked: the numbers may come from records of real images.
+
+    Args:
+        table: DataFrame of positive numbers; its index names the bars, its columns the axes.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    size = (9 if len(table.columns) == 1 else 2 + 3 * len(table.columns), 1.3 + 0.4 * len(table))
+    figure, axes = plt.subplots(1, len(table.columns), figsize=size, sharey=True, squeeze=False)
+    for axis, column in zip(axes.flat, table.columns, strict=True):
+        drawn = axis.barh(table.index, table[column], color=BLUE)
+        axis.bar_label(drawn, [_short(number) for number in table[column]], padding=3, fontsize=9)
+        axis.margins(x=0.2)
+        axis.xaxis.set_major_locator(plt.MaxNLocator(4))
+        axis.xaxis.set_major_formatter(lambda place, _: f"{place:,g}")
+        axis.set_xlabel(column)
+    axes[0, 0].invert_yaxis()
+    figure.suptitle(heading)
+    return figure
+
+
+def _short(number):
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2f}"
+
+
+def ranges(table, heading):
+    """Draw the mean of several trainings as a dot, on a line from the lowest to the highest; one row a setting.
+
+    The stand-in is not marked: the numbers come from records, which say what their images were.
+
+    Args:
+        table: DataFrame with the columns "validation, mean (%)", "lowest (%)" and "highest (%)"; its index names the
+            rows.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.4 * len(table)))
+    axis.hlines(table.index, table["lowest (%)"], table["highest (%)"], color=GREY, linewidth=2)
+    means = table["validation, mean (%)"]
+    axis.plot(means, table.index, "o", color=BLUE, markersize=7)
+    for row, mean in enumerate(means):
+        axis.annotate(f"{mean:.1f}", (mean, row), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+    axis.set(xlabel="validation accuracy (%)", ylabel="trained with", ylim=(len(table) - 0.4, -0.8))
+    axis.grid(axis="x", alpha=0.3)
+    figure.suptitle(heading)
+    return figure
+
+
+def correlations(matrices, heading):
+    """Show matrices of correlations side by side, all in one scale from -1 to 1.
+
+    Args:
+        matrices: dict from a caption to a float array, shape (n, n), values -1 to 1.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(1, len(matrices), figsize=(4 * len(matrices) + 1, 4), squeeze=False)
+    for axis, (caption, matrix) in zip(axes.flat, matrices.items(), strict=True):
+        shown = axis.imshow(matrix, cmap="cividis", vmin=-1, vmax=1)
+        ticks = range(0, len(matrix), max(1, len(matrix) // 4))
+        axis.set(xlabel="number in the patch", xticks=ticks, yticks=ticks)
+        axis.set_title(caption, fontsize=11)
+    axes[0, 0].set_ylabel("number")
+    figure.colorbar(shown, ax=axes, label="correlation", ticks=[-1, -0.5, 0, 0.5, 1])
+    figure.suptitle(title(heading))
+    return figure
+
+
 def prediction(image, probabilities, label, axes=None):
     """Show an image beside the probabilities of the ten classes: blue where the answer is right, vermillion where not.
 

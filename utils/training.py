@@ -250,6 +250,7 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
 
     model = build(recipe, data.x_train, epochs, seed)
     history = _resume(model, checkpoints)
+    one_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "stop_training", True))
     validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
     for epoch in range(len(history.get("loss", ())), epochs):
         epoch_seed = 1_000 * seed + epoch
@@ -266,7 +267,13 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
         _reseed_dropout(model, epoch_seed)
         start = time.perf_counter()
         fitted = model.fit(
-            batches, validation_data=validation, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=verbose
+            batches,
+            validation_data=validation,
+            initial_epoch=epoch,
+            epochs=epochs,
+            callbacks=[one_epoch],
+            shuffle=False,
+            verbose=verbose,
         )
         for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
             history.setdefault(key, []).extend(values)
