@@ -1,0 +1,781 @@
+"""Pictures come from anywhere, upright and in colour, or with one sentence why not; the table says what they show."""
+
+import inspect
+import io
+import os
+import struct
+import threading
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from limited_disk import run_python
+from mirror_server import MirrorServer
+from PIL import Image, ImageDraw
+
+from utils.data import CLASS_NAMES
+from utils.evaluation import energy, rejection_threshold
+from utils.images import MOST_BYTES, MOST_PIXELS, PAD_COLOUR, WAYS, classify, load_folder, load_image, to_cifar_size
+from utils.training import predict_averaged
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+@pytest.fixture(autouse=True)
+def without_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def two_halves(size=(64, 48), left=RED, right=BLUE):
+    image = Image.new("RGB", size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
+
+
+def encoded(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def colours(image, *points):
+    assert image.mode == "RGB"
+    return np.array([image.getpixel(point) for point in points], int)
+
+
+def refusal(source, kind=ValueError, **options):
+    """The message with which a source is refused: one sentence in one line."""
+    with pytest.raises(kind) as raised:
+        load_image(source, **options)
+    message = str(raised.value)
+    assert type(raised.value) is kind and "\n" not in message
+    assert ": expected " in message and message.endswith(".")
+    return message
+
+
+# Sources
+
+
+def test_every_kind_of_source_gives_the_same_picture(tmp_path):
+    path, content = tmp_path / "halves.png", encoded(two_halves())
+    path.write_bytes(content)
+    with open(path, "rb") as file, MirrorServer(content) as server:
+        sources = [str(path), path, content, bytearray(content), memoryview(content), file, io.BytesIO(content)]
+        sources += [two_halves(), server.url("good"), f"  {server.url('good')}\n"]
+        pictures = [load_image(source) for source in sources]
+    assert {picture.tobytes() for picture in pictures} == {two_halves().tobytes()}
+    assert {(picture.mode, picture.size) for picture in pictures} == {("RGB", (64, 48))}
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    two_halves().save(tmp_path / "halves.png")
+    assert load_image("~/halves.png").size == (64, 48)
+    assert list(load_folder("~")) == ["halves.png"]
+
+
+def test_a_missing_file_names_similar_ones_or_what_there_is(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    assert refusal(folder / "cat.jpg", FileNotFoundError).endswith("found none; the pictures there: none.")
+    for name in ("Cat.JPG", "cats.jpg", "ship.png", "notes.txt"):
+        (folder / name).touch()
+    message = refusal(folder / "CATT.jpg", FileNotFoundError)
+    assert message == f"{folder}/CATT.jpg: expected a picture file, found none; similar names there: Cat.JPG, cats.jpg."
+    message = refusal(str(folder / "aeroplane_at_dawn.webp"), FileNotFoundError)
+    assert message.endswith("the pictures there: Cat.JPG, cats.jpg, ship.png.")
+    for number in range(4):
+        (folder / f"{number}.png").touch()
+    message = refusal(str(folder / "aeroplane_at_dawn.webp"), FileNotFoundError)
+    assert message.endswith("the pictures there: 0.png, 1.png, 2.png, 3.png, Cat.JPG and 2 more.")
+
+
+def test_a_missing_folder_is_named_and_what_may_have_been_an_address():
+    message = refusal("www.example.org/cat.jpg", FileNotFoundError)
+    assert message.endswith("there is no folder www.example.org either (an address begins with https://).")
+    assert "found none" in refusal("a\0b", FileNotFoundError)
+
+
+def test_what_is_no_ordinary_file_is_refused_without_opening_it(tmp_path):
+    assert "found a folder; give the path of a file, or a folder to load_folder" in refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert "found a device or a pipe" in refusal(tmp_path / "pipe")
+    assert "found a device or a pipe" in refusal("/dev/zero")
+    message = refusal("x" * 300)
+    assert message.startswith("x" * 80 + "…: ") and "cannot be opened (File name too long)" in message
+
+
+def test_only_http_addresses_are_addresses():
+    assert refusal("data:image/png;base64," + "A" * 9_999).startswith("data:image/png;base64,AAA")
+    for source in ("data:image/png;base64," + "A" * 9_999, "file:///tmp/cat.jpg", "FTP://example.org/cat.jpg"):
+        message = refusal(source)
+        scheme = source.partition(":")[0]
+        assert f"expected a path, or an http or https address, found {scheme}:; save the picture as a file" in message
+        assert len(message) < 250
+
+
+@pytest.mark.parametrize("source", [None, 5, ["cat.jpg"], {}])
+def test_other_types_are_refused(source):
+    with pytest.raises(
+        ValueError, match=f"^load_image: expected a path, .* PIL image; found {type(source).__name__}.$"
+    ):
+        load_image(source)
+
+
+def test_an_open_file_is_read_in_binary_mode(tmp_path):
+    path = tmp_path / "halves.png"
+    two_halves().save(path)
+    with open(path) as file:
+        assert (
+            refusal(file) == f"{path}: expected a file opened in binary mode, found text mode; open it with mode 'rb'."
+        )
+    with open(path, "rb") as file:
+        file.read()
+        assert refusal(file).startswith(f"{path}: expected a picture, found nothing, 0 bytes;")
+
+
+# The network
+
+
+class Trap(BaseHTTPRequestHandler):
+    """A host that never comes to an end, in the way that the address says, or says what it was asked."""
+
+    sent = 0
+    closing = threading.Event()
+    agents = []
+
+    def log_message(self, *_):
+        pass
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:  # the client left, as it should
+            pass
+
+    def do_GET(self):
+        self.agents.append(self.headers["User-Agent"])
+        if self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/round")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.flush_headers()
+        while not self.closing.is_set():
+            if self.path == "/headers":
+                self.wfile.write(b"X-Slow: 1\r\n")
+                self.closing.wait(0.05)
+            else:
+                if not Trap.sent:
+                    self.end_headers()
+                Trap.sent += self.wfile.write(bytes(1 << 16))
+
+
+@pytest.fixture(scope="module")
+def trap():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trap)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    Trap.closing.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "behaviour, reason",
+    {
+        "404": "none (the server answered 404 Not Found); check the address and the network",
+        "html": "a web page; open it in a browser and take the address of the picture itself",
+        "truncated": "none (broke off); check",
+        "hanging-up": "none (no usable answer (ConnectionError)); check",
+        "dead": "none (Connection refused); check",
+        "huge": "none (broke off); check",
+    }.items(),
+)
+def test_an_address_without_a_picture_says_why(behaviour, reason):
+    with MirrorServer(encoded(two_halves())) as server:
+        url = server.url(behaviour)
+        assert refusal(url).startswith(f"{url}: expected a picture, found {reason}")
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "stalling", "dribbling"])
+def test_a_host_that_keeps_one_waiting_is_left(behaviour):
+    with MirrorServer(bytes(100_000)) as server:
+        message = refusal(server.url(behaviour), seconds=0.5)
+    assert "expected a picture, found nothing complete within 0.5 s; check the address and the network, or" in message
+
+
+def test_endless_headers_and_redirects_come_to_an_end(trap):
+    assert "found nothing complete within 0.5 s" in refusal(f"{trap}/headers", seconds=0.5)
+    assert "(TooManyRedirects)" in refusal(f"{trap}/round")
+    assert "cifar10-tutorial" in Trap.agents[-1]
+
+
+def test_an_endless_body_is_read_up_to_the_limit(trap):
+    message = refusal(f"{trap}/endless", seconds=60)
+    assert message == f"{trap}/endless: expected at most 20 MB, found more; save it as JPEG or PNG in a smaller size."
+    assert MOST_BYTES < Trap.sent < 2 * MOST_BYTES
+
+
+def test_there_is_an_answer_within_fifteen_seconds_unless_one_wants_to_wait():
+    assert inspect.signature(load_image).parameters["seconds"].default < 15
+
+
+def test_without_network_or_with_an_impossible_address_it_is_said():
+    assert "expected a picture, found none (" in refusal("http://no-such-host.invalid/cat.jpg")
+    assert "expected a picture, found none (" in refusal("https://")
+
+
+# What is no picture, or not a whole one
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (b"", "nothing, 0 bytes; save or download it again"),
+        (b"\n <!DOCTYPE HTML><html></html>", "a web page; open it in a browser"),
+        (b"\xef\xbb\xbf<html>", "a web page; open it in a browser"),
+        (b"<?xml version='1.0'?>\n<svg width='3'/>", "an SVG drawing; save it as JPEG or PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "a HEIC or AVIF photo, or a film; save it as JPEG or PNG"),
+        ("version 1\noid größer".encode(), "text; give the picture itself instead of 'version 1 oid größer'"),
+        (b"\xff\xd8", "only the beginning of one, or a damaged one; save or download it again"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text; give"),
+        (bytes(300), "300 bytes of another kind; save it as JPEG or PNG"),
+    ],
+)
+def test_what_is_no_picture_is_called_what_it_is(content, found, tmp_path):
+    assert refusal(content).startswith(f"the picture: expected a picture, found {found}")
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}: expected a picture, found {found}")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_cut_in_half_is_refused(format):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    content = encoded(noise, format)
+    assert load_image(content).size == (40, 40)
+    message = refusal(content[: len(content) // 2])
+    assert "a damaged one" in message and message.endswith("; save or download it again.")
+
+
+def png_claiming(width, height):
+    """A grey PNG whose header says it is this large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    content = encoded(Image.new("L", (1, 1)))
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+
+
+def test_too_many_pixels_are_refused_before_any_is_decoded(recwarn):
+    assert load_image(png_claiming(1, 1)).size == (1, 1)
+    assert "found a damaged one" in refusal(png_claiming(5_000, MOST_PIXELS // 5_000))
+    message = refusal(png_claiming(5_000, MOST_PIXELS // 5_000 + 1))
+    assert message.startswith(
+        "the picture: expected 1 to 50,000,000 pixels, found 5,000×10,001; save it as JPEG or PNG"
+    )
+    assert "found 10,000×10,000" in refusal(png_claiming(10_000, 10_000))
+    assert "expected 1 to 50,000,000 pixels, found far more;" in refusal(png_claiming(60_000, 60_000))
+    assert "found 0×4" in refusal(Image.new("RGB", (0, 4)))
+    assert not len(recwarn)
+
+
+def test_too_many_bytes_are_refused(tmp_path):
+    path = tmp_path / "cat.png"
+    for size, found in ((MOST_BYTES, "20,000,000 bytes of another kind"), (MOST_BYTES + 1, "more; save")):
+        with open(path, "wb") as file:
+            file.truncate(size)
+        assert f", found {found}" in refusal(path)
+    assert "expected at most 20 MB, found more" in refusal(bytes(MOST_BYTES + 1))
+
+
+def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else():
+    """In a process of its own: a crash, a hang, a warning or a line that native code writes would show."""
+    outcome = run_python(FUZZER)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    read, refused = map(int, outcome.stdout.split())
+    assert read + refused == 200 and min(read, refused) >= 40
+
+
+FUZZER = """
+import faulthandler, io, random, warnings
+from PIL import Image
+from utils.images import load_image
+
+faulthandler.enable()
+warnings.simplefilter("error")
+draw = random.Random(0)
+noise = Image.frombytes("RGB", (24, 20), draw.randbytes(24 * 20 * 3))
+exif = Image.Exif()
+exif[0x0112] = 6
+
+def encoded(image, format, **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+whole = [
+    encoded(noise, "JPEG", exif=exif), encoded(noise, "JPEG", progressive=True), encoded(noise.convert("CMYK"), "JPEG"),
+    encoded(noise, "PNG", exif=exif), encoded(noise.convert("P"), "PNG", transparency=3),
+    encoded(noise.convert("RGBA"), "WEBP"), encoded(noise, "GIF", save_all=True, append_images=[noise.rotate(90)]),
+    encoded(noise, "BMP"), encoded(noise, "TIFF", compression="tiff_lzw"), encoded(noise.convert("I;16"), "TIFF"),
+    encoded(noise, "MPO", save_all=True, append_images=[noise.rotate(90)]),
+]
+
+def flip(content):
+    for _ in range(draw.choice([1, 4, 30])):
+        content[draw.randrange(len(content))] = draw.randrange(256)
+
+def flip_header(content):
+    for _ in range(3):
+        content[draw.randrange(min(100, len(content)))] = draw.randrange(256)
+
+def cut(content):
+    del content[draw.randrange(len(content)):]
+
+def remove(content):
+    start = draw.randrange(len(content))
+    del content[start:start + draw.randrange(1, 40)]
+
+def insert(content):
+    start = draw.randrange(len(content))
+    content[start:start] = draw.randbytes(draw.randrange(1, 40))
+
+def blank(content):
+    start = draw.randrange(len(content))
+    content[start:start + 20] = bytes([draw.choice([0, 255])]) * 20
+
+read = refused = 0
+for number in range(200):
+    content = bytearray(whole[number % len(whole)])
+    draw.choice([flip, flip_header, cut, remove, insert, blank])(content)
+    try:
+        image = load_image(bytes(content))
+    except ValueError as error:
+        message = str(error)
+        assert type(error) is ValueError and message.startswith("the picture: expected "), message
+        refused += 1
+    else:
+        assert image.mode == "RGB" and min(image.size) > 0
+        read += 1
+print(read, refused)
+"""
+
+
+# What becomes of the pixels
+
+
+@pytest.mark.parametrize(
+    "format, options",
+    [
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("JPEG", {"quality": 95, "subsampling": 0, "progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_every_format_keeps_its_colours(format, options):
+    image = load_image(encoded(two_halves(), format, **options))
+    assert image.size == (64, 48)
+    assert abs(colours(image, (3, 3), (60, 40)) - [RED, BLUE]).max() < 10
+
+
+@pytest.mark.parametrize("mode, right", [("L", 29), ("P", BLUE), ("1", 0), ("CMYK", BLUE), ("YCbCr", BLUE)])
+def test_every_mode_becomes_rgb(mode, right):
+    image = two_halves(left=WHITE).convert(mode, dither=Image.Dither.NONE)
+    for source in (image, encoded(image, "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")):
+        left, found = colours(load_image(source), (3, 3), (60, 40))
+        assert abs(left - 255).max() < 10 and abs(found - right).max() < 10
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+def test_transparency_is_laid_on_white(format):
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(0, 0, 0, 0), (0, 0, 0, 128), (0, 0, 0, 255)])
+    found = load_image(encoded(image, format, **({"lossless": True, "exact": True} if format == "WEBP" else {})))
+    assert colours(found, (0, 0), (1, 0), (2, 0)).tolist() == [[255] * 3, [127] * 3, [0] * 3]
+
+
+def test_transparency_of_grey_palette_and_single_colour_pictures_is_laid_on_white():
+    grey = Image.new("LA", (2, 1))
+    grey.putdata([(0, 0), (60, 255)])
+    palette = two_halves((2, 1)).convert("P", palette=Image.Palette.ADAPTIVE)
+    transparent = palette.getpixel((0, 0))
+    sources = {
+        "grey": (encoded(grey), [WHITE, (60, 60, 60)]),
+        "palette": (encoded(palette, transparency=transparent), [WHITE, BLUE]),
+        "gif": (encoded(palette, "GIF", transparency=transparent), [WHITE, BLUE]),
+        "single colour": (encoded(two_halves((2, 1)), transparency=RED), [WHITE, BLUE]),
+    }
+    for source, expected in sources.values():
+        assert colours(load_image(source), (0, 0), (1, 0)).tolist() == [list(colour) for colour in expected]
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits_keep_their_shades(format):
+    image = Image.fromarray(np.array([[0, 257, 32_896, 65_535]], np.uint16))
+    for source in (image, encoded(image, format)):
+        assert np.asarray(load_image(source))[0, :, 0].tolist() == [0, 1, 128, 255]
+        assert np.asarray(load_image(image.crop((1, 0, 3, 1))))[0, :, 0].tolist() == [1, 128]
+
+
+def test_pixels_of_32_bits_are_stretched_from_the_smallest_to_the_largest():
+    for values in (np.float32([[-1, 0, np.nan, 1]]), np.int32([[-1_000, 0, 0, 1_000]])):
+        found = np.asarray(load_image(encoded(Image.fromarray(values), "TIFF")))
+        assert found[0, :, 0].tolist() == [0, 128, 128, 255]
+    assert colours(load_image(Image.new("F", (2, 2), 7.0)), (0, 0)).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_pictures_the_first_is_taken(format):
+    options = {"lossless": True} if format == "WEBP" else {}
+    content = encoded(
+        Image.new("RGB", (8, 8), RED), format, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)], **options
+    )
+    assert Image.open(io.BytesIO(content)).n_frames == 2
+    assert abs(colours(load_image(content), (3, 3)) - [RED]).max() < 5
+
+
+ORIENTATIONS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,  # the camera was turned, so a viewer has to turn clockwise
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_turned_photo_comes_upright_and_only_once(orientation, format):
+    upright = two_halves()
+    ImageDraw.Draw(upright).rectangle((0, 0, 20, 10), fill=(0, 255, 0))
+    turn = ORIENTATIONS[orientation]
+    stored = upright if turn is None else upright.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(stored, format, exif=exif, **({"lossless": True} if format == "WEBP" else {}))
+    image = load_image(content)
+    assert image.size == (64, 48) and image.tobytes() == upright.tobytes()
+    assert load_image(image).tobytes() == load_image(encoded(image)).tobytes() == upright.tobytes()
+    np.testing.assert_array_equal(to_cifar_size(Image.open(io.BytesIO(content))), to_cifar_size(upright))
+
+
+def test_a_given_pil_image_stays_as_it_is():
+    given = two_halves((600, 600)).convert("P")
+    before = given.tobytes()
+    load_image(given).paste(WHITE, (0, 0, 600, 600))
+    to_cifar_size(given)
+    assert given.mode == "P" and given.size == (600, 600) and given.tobytes() == before
+
+
+# 32 by 32 pixels
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (333, 333), (65, 999), (4_000, 64)])
+@pytest.mark.parametrize("how", ["crop", "squash"])
+def test_a_fine_checkerboard_becomes_even_grey(size, how):
+    board = (np.indices(size[::-1]).sum(axis=0) % 2 * 255).astype(np.uint8)
+    pixels = to_cifar_size(Image.fromarray(board), how)
+    assert abs(pixels.astype(float) - 127.5).max() < 5
+    assert np.ptp(np.asarray(Image.fromarray(board).resize((32, 32), Image.Resampling.NEAREST))) == 255
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_picture_of_cifar_size_is_not_changed(how):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for picture in (pixels, Image.fromarray(pixels), encoded(Image.fromarray(pixels))):
+        np.testing.assert_array_equal(to_cifar_size(picture, how), pixels)
+
+
+def test_crop_takes_the_middle_squash_all_and_pad_adds_sides():
+    """A red, a blue and a white square side by side, and the same one above the other."""
+    wide = Image.new("RGB", (300, 100), RED)
+    wide.paste(BLUE, (100, 0, 200, 100))
+    wide.paste(WHITE, (200, 0, 300, 100))
+    for picture, turn in ((wide, (0, 1, 2)), (wide.transpose(Image.Transpose.TRANSPOSE), (1, 0, 2))):
+        crop, squash, pad = (to_cifar_size(picture, how).transpose(turn).astype(int) for how in WAYS)
+        assert (crop[:, 3:29] == BLUE).all()
+        assert (squash[:, :7] == RED).all() and (squash[:, 14:18] == BLUE).all() and (squash[:, 25:] == WHITE).all()
+        assert (pad[:10] == PAD_COLOUR).all() and (pad[22:] == PAD_COLOUR).all()
+        assert (pad[14:18, :7] == RED).all() and (pad[14:18, 25:] == WHITE).all()
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 5_000), (5_000, 1), (2, 3), (33, 31)])
+def test_every_size_and_shape_is_possible(size, how):
+    pixels = to_cifar_size(Image.new("RGB", size, RED), how)
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
+    assert (pixels == RED).all(axis=2).any()
+    assert how == "pad" or (pixels == RED).all()
+
+
+def test_an_unknown_way_is_refused():
+    with pytest.raises(ValueError, match="expected how to be one of crop, squash, pad; found 'stretch'"):
+        to_cifar_size(two_halves(), "stretch")
+
+
+# A folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures, three unreadable ones, and what is none."""
+    folder = tmp_path / "photos"
+    (folder / "inside.png").mkdir(parents=True)
+    for name, colour in (("10.png", RED), ("9.JPG", BLUE), ("a.webp", WHITE)):
+        Image.new("RGB", (700, 300), colour).save(folder / name)
+    for name in (".hidden.png", "notes.txt", "LICENSES.md"):
+        (folder / name).write_text("no picture", encoding="utf-8")
+    (folder / "broken.gif").write_bytes(b"GIF89a")
+    (folder / "drawing.svg").write_bytes(b"<svg/>")
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    return folder
+
+
+def test_a_folder_is_read_in_order_and_says_what_it_could_not_read(folder, capsys):
+    pictures = load_folder(folder)
+    assert list(pictures) == ["9.JPG", "10.png", "a.webp"]
+    assert {picture.mode for picture in pictures.values()} == {"RGB"}
+    assert capsys.readouterr().out == (
+        f"3 of 6 pictures in {folder} could not be read: broken.gif, drawing.svg, gone.png (see .unreadable).\n"
+    )
+    assert list(pictures.unreadable) == ["broken.gif", "drawing.svg", "gone.png"]
+    assert pictures.unreadable["drawing.svg"] == (
+        f"{folder}/drawing.svg: expected a picture, found an SVG drawing; save it as JPEG or PNG."
+    )
+
+
+def test_a_folder_of_good_pictures_says_nothing(folder, capsys):
+    for name in ("broken.gif", "drawing.svg", "gone.png"):
+        (folder / name).unlink()
+    assert load_folder(str(folder)).unreadable == {}
+    assert capsys.readouterr().out == ""
+
+
+def test_large_pictures_of_a_folder_are_reduced_and_show_the_model_the_same(tmp_path):
+    rows, columns = np.indices((900, 1500)) / 300
+    waves = 127 + 120 * np.sin(np.stack([3 * rows + columns, 5 * columns, rows * columns], axis=-1))
+    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "waves.png")
+    reduced, whole = load_folder(tmp_path)["waves.png"], load_folder(tmp_path, longest_side=None)["waves.png"]
+    assert reduced.size == (512, 307) and whole.size == (1500, 900)
+    for how in WAYS:
+        difference = to_cifar_size(reduced, how).astype(int) - to_cifar_size(whole, how)
+        assert abs(difference).max() <= 2
+
+
+def test_what_is_no_folder_of_pictures_is_refused(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="photos: expected a folder of pictures, found none .*; correct the path"
+    ):
+        load_folder(tmp_path / "photos")
+    (tmp_path / "photos").touch()
+    with pytest.raises(ValueError, match=r"found none \(Not a directory\); correct the path"):
+        load_folder(tmp_path / "photos")
+    with pytest.raises(
+        ValueError, match=r"expected pictures in this folder, found none; copy some into it \(.bmp .gif"
+    ):
+        load_folder(tmp_path)
+
+
+# The model's answer
+
+
+class Counting(keras.Sequential):
+    """A network that remembers how many images every call of `predict` got."""
+
+    def predict(self, x, **options):
+        self.calls.append((len(x), options["batch_size"]))
+        return super().predict(x, **options)
+
+
+def network(activation=None, classes=10, weight=5.0):
+    """Mean colours to logits: red speaks for airplane, green for automobile, blue for bird."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
+    model = Counting([keras.Input((32, 32, 3)), *layers, keras.layers.Activation(activation or "linear")])
+    kernel = np.zeros((3, classes), np.float32)
+    np.fill_diagonal(kernel, weight)
+    layers[-1].set_weights([kernel, np.linspace(0, -0.9, classes, dtype=np.float32)])
+    model.calls = []
+    return model
+
+
+@pytest.fixture(scope="module")
+def shared_model():
+    return network()
+
+
+@pytest.fixture
+def model(shared_model):
+    shared_model.calls.clear()
+    return shared_model
+
+
+def test_one_row_says_class_confidence_second_guess_and_every_probability(model):
+    table = classify(model, [two_halves(left=RED, right=(0, 0, 204)), Image.new("RGB", (9, 9), (0, 255, 0))])
+    assert list(table) == ["file", "class", "confidence", "second guess", "score", *CLASS_NAMES]
+    assert table["file"].tolist() == [0, 1]
+    assert table["class"].tolist() == ["airplane", "automobile"]
+    assert table["second guess"].tolist() == ["bird", "airplane"]
+    logits = np.array([[2.5, 0, 2.0, *[0] * 7], [0, 5, *[0] * 8]]) - np.arange(10) / 10
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(table[list(CLASS_NAMES)], expected, atol=1e-3)
+    np.testing.assert_allclose(table[list(CLASS_NAMES)].sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(table["confidence"], expected.max(axis=1), atol=1e-3)
+    np.testing.assert_allclose(table["score"], np.log(np.exp(logits).sum(axis=1)), atol=1e-2)
+
+
+def test_pictures_come_in_many_ways(model, tmp_path):
+    colour = Image.new("RGB", (50, 40), RED)
+    colour.save(tmp_path / "red.png")
+    content, path = (tmp_path / "red.png").read_bytes(), tmp_path / "red.png"
+    pixels = np.asarray(colour)
+    with open(path, "rb") as file:
+        ways = [colour, pixels, content, file, path, str(path), [path], {str(path): content}, (p for p in [colour])]
+        ways += [pixels[None], np.full((1, 32, 32, 3), RED, np.uint8), keras.ops.convert_to_tensor(pixels[None])]
+        tables = [classify(model, way) for way in ways]
+    names = [table.pop("file").tolist() for table in tables]
+    assert names == [[0]] * 4 + [[str(path)]] * 4 + [[0]] * 4
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0])
+
+
+def test_a_thousand_pictures_are_one_call(model):
+    shades = np.zeros((1_000, 32, 32, 3), np.uint8)
+    shades[:, :, :, 0] = np.arange(1_000)[:, None, None] % 256
+    table = classify(model, shades)
+    assert model.calls == [(1_000, 1_000)] and len(table) == 1_000
+    assert table["airplane"].iloc[:256].is_monotonic_increasing and table["airplane"].nunique() == 256
+    classify(model, [Image.fromarray(image) for image in shades[:30]], batch_size=7)
+    assert model.calls[1:] == [(30, 7)]
+
+
+def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
+    wide = Image.new("RGB", (300, 100), RED)
+    wide.paste(BLUE, (100, 0, 200, 100))
+    assert [classify(model, wide, how=how)["class"][0] for how in WAYS] == ["bird", "airplane", "airplane"]
+    border = np.zeros((1, 32, 32, 3), np.uint8)
+    border[:, 0] = 255
+    averaged = predict_averaged(model, border, views=6)
+    assert abs(averaged - predict_averaged(model, border, views=1)).max() > 0.01
+    np.testing.assert_allclose(classify(model, border, views=6)["score"], -energy(averaged), rtol=1e-6)
+    with pytest.raises(ValueError, match="expected views of 1, 2 or 6; found 3"):
+        classify(model, border, views=3)
+
+
+@pytest.mark.parametrize("score", ["energy", "confidence"])
+def test_below_the_threshold_a_picture_is_not_known(model, score):
+    validation = (
+        np.random.default_rng(0).integers(0, 256, (40, 1, 1, 3), np.uint8).repeat(32, axis=1).repeat(32, axis=2)
+    )
+    scores = classify(model, validation, score=score)["score"]
+    threshold = rejection_threshold(scores, keep=0.75)
+    table = classify(model, validation, score=score, threshold=threshold)
+    assert table["known"].sum() == 30 and table["known"].dtype == bool
+    assert table.loc[~table["known"], "score"].max() < threshold <= table.loc[table["known"], "score"].min()
+    logits = model.predict(validation, batch_size=40, verbose=0)
+    np.testing.assert_allclose(scores, -energy(logits) if score == "energy" else table["confidence"], rtol=1e-5)
+    with pytest.raises(ValueError, match="expected score to be energy or confidence; found 'odds'"):
+        classify(model, validation, score="odds")
+
+
+def test_an_unreadable_picture_of_a_folder_is_a_row_with_its_reason(model, folder, tmp_path):
+    table = classify(model, load_folder(folder), threshold=-100)
+    assert table["file"].tolist() == ["9.JPG", "10.png", "a.webp", "broken.gif", "drawing.svg", "gone.png"]
+    assert table["class"].tolist()[:2] == ["bird", "airplane"]
+    assert table["reason"].notna().tolist() == [False] * 3 + [True] * 3
+    assert "an SVG drawing" in table["reason"][4]
+    assert table.loc[3:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    again = pd.read_csv(tmp_path / "table.csv")
+    assert again["file"].tolist() == table["file"].tolist() and again["class"].isna().sum() == 3
+
+
+def test_a_folder_without_a_readable_picture_is_a_table_of_reasons(model, tmp_path, capsys):
+    (tmp_path / "empty.png").touch()
+    table = classify(model, load_folder(tmp_path))
+    assert table["file"].tolist() == ["empty.png"] and "0 bytes" in table["reason"][0]
+    assert not model.calls and "1 of 1 pictures" in capsys.readouterr().out
+
+
+def test_nothing_unreadable_outside_a_folder_is_passed_over(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match="cat.jpg: expected a picture file, found none"):
+        classify(model, [two_halves(), tmp_path / "cat.jpg"])
+    with pytest.raises(ValueError, match="load_image: expected a path, .* found NoneType"):
+        classify(model, None)
+    for nothing in ([], {}):
+        with pytest.raises(ValueError, match="classify: expected at least one picture, found none; give it a picture"):
+            classify(model, nothing)
+
+
+@pytest.mark.parametrize(
+    "pixels, message",
+    [
+        (
+            np.ones((2, 32, 32, 3), np.float32),
+            "expected uint8 .*, found float32 from 1 to 1; they seem divided by 255, whi",
+        ),
+        (np.zeros((40, 30, 3)), "found float64 from 0 to 0; they seem divided by 255"),
+        (
+            np.full((2, 32, 32, 3), 254.5),
+            "found float64 from 254 to 254; convert them, if nothing is lost, with astype",
+        ),
+        (np.full((2, 32, 32, 3), 300), "found int64 from 300 to 300; convert"),
+        (np.ones((2, 3, 32, 32), np.uint8), r"expected shape \(n, height, width, 3\), found \(2, 3, 32, 32\); put the"),
+        (
+            np.ones((32, 32), np.uint8),
+            r"expected shape \(height, width, 3\), found \(32, 32\); put the three colours last",
+        ),
+        (np.ones((0, 32, 32, 3), np.uint8), r"found \(0, 32, 32, 3\)"),
+        ([np.ones((1, 32, 32, 3), np.uint8)], r"expected shape \(height, width, 3\), found \(1, 32, 32, 3\)"),
+    ],
+)
+def test_arrays_that_are_not_pixels_from_a_file_are_refused(model, pixels, message):
+    with pytest.raises(ValueError, match=f"^the pixels: .*{message}"):
+        classify(model, pixels)
+    assert not model.calls
+
+
+def test_softmax_is_not_applied_twice():
+    shades = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(32, axis=1).repeat(32, axis=2).repeat(3, axis=3)
+    for count in (1, 20):
+        with pytest.raises(
+            ValueError, match="returns logits, found one that returns probabilities, .* second time; build"
+        ):
+            classify(network("softmax"), shades[:count])
+    summing_to_one = network(weight=0)
+    summing_to_one.layers[2].set_weights([np.zeros((3, 10)), np.r_[-1.0, np.ones(8), -6.0]])
+    assert classify(summing_to_one, shades)["confidence"].max() < 0.2
+
+
+def test_other_classes_are_named_and_a_model_of_other_classes_is_refused(model):
+    own = network(classes=3)
+    table = classify(own, two_halves(right=RED), class_names=["mug", "cup", "glass"])
+    assert list(table)[-3:] == ["mug", "cup", "glass"] and table["class"][0] == "mug"
+    with pytest.raises(
+        ValueError, match=r"one logit for each of airplane, .*; found an output of shape \(1, 3\); give"
+    ):
+        classify(own, two_halves())
+
+
+def test_a_model_that_fell_to_pieces_is_refused():
+    with pytest.raises(ValueError, match="expected finite logits, found NaN or infinite ones"):
+        classify(network(weight=np.nan), two_halves())
+
+
+def test_importing_the_module_imports_neither_tensorflow_nor_keras():
+    outcome = run_python("import sys, utils.images; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))")
+    assert (outcome.stdout, outcome.stderr) == ("set()\n", "")
