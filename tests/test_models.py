@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model, count_flops
+from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model, count_flops, load_own, save_own
 
 PARAMETERS = {
     "two_block_dropout": 2_168_362,
@@ -54,6 +54,26 @@ def test_options_change_the_network():
 def test_an_unknown_name_is_refused_with_the_names_that_exist():
     with pytest.raises(ValueError, match="expected one of two_block_dropout, .*; found 'resnet'"):
         build_model("resnet")
+
+
+def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "new"))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    for widths in ((4, 8, 8), (4, 6, 8)):
+        own = build_model("fast_cnn", widths=widths)
+        own.compile("adam", "mse")
+        own.train_on_batch(pixels, np.zeros((4, 10)))
+        save_own(own, "some pixels", widths=widths)
+        np.testing.assert_allclose(load_own("some pixels")(pixels), own(pixels), atol=1e-5)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["own.weights.h5"]
+    with pytest.raises(ValueError, match="expected a network trained on 'others'; found one trained on 'some pixels'"):
+        load_own("others")
+
+
+def test_without_a_network_of_ones_own_the_message_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="found none: run notebook 03"):
+        load_own("some pixels")
 
 
 def test_fused_batch_normalisation_equals_that_of_keras_in_training_and_prediction():

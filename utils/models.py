@@ -1,8 +1,14 @@
 """The networks of the series, built by name: pixels 0 to 255 in, ten logits out."""
 
+import json
+import os
+
+import h5py
 import keras
 import numpy as np
 from keras import layers, ops
+
+from utils.cache import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
@@ -48,6 +54,59 @@ def count_flops(model):
             places = layer.output.shape[1:-1]  # of a convolution: rows and columns
             flops += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(places))
     return flops
+
+
+def save_own(model, source, **options):
+    """Keep a network that the reader trained, for later notebooks; one that was kept before is replaced.
+
+    Args:
+        model: a network made by `build_model`.
+        source: what it was trained on, `data.source`.
+        **options: what `build_model` got besides the name.
+
+    Returns:
+        Path of the weights, with name, options and source inside.
+    """
+    path = _own_weights()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    model.save_weights(unfinished)
+    with h5py.File(unfinished, "a") as file:
+        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
+    os.replace(unfinished, path)
+    return path
+
+
+def load_own(source):
+    """Build the network that `save_own` kept, with its weights.
+
+    Args:
+        source: what it must have been trained on, `data.source`.
+
+    Returns:
+        An uncompiled `keras.Sequential`, as of `build_model`.
+
+    Raises:
+        FileNotFoundError: if none was kept.
+        ValueError: if it was trained on other images.
+    """
+    path = _own_weights()
+    if not path.exists():
+        raise FileNotFoundError(f"load_own: expected a network of your own in {path}; found none: run notebook 03.")
+    with h5py.File(path) as file:
+        kept = dict(file.attrs)
+    if kept["source"] != source:
+        raise ValueError(
+            f"load_own: expected a network trained on {source!r}; found one trained on {kept['source']!r}: run "
+            "notebook 03 again with the images you have now."
+        )
+    model = build_model(kept["network"], **json.loads(kept["options"]))
+    model.load_weights(path)
+    return model
+
+
+def _own_weights():
+    return cache_folder() / "own.weights.h5"
 
 
 def two_block_dropout():
