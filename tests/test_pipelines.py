@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.pipelines import make_dataset
+from utils.pipelines import flip, make_dataset
 
 
 @pytest.fixture
@@ -100,3 +100,8 @@ def test_the_images_are_not_copied_into_the_graph(arrays):
 def test_bad_input_is_refused_in_one_sentence(images, labels, batch_size, message):
     with pytest.raises(ValueError, match=message):
         make_dataset(images, labels, batch_size)
+
+
+def test_the_end_of_an_epoch_does_not_wait_for_the_tuning_of_the_pipeline():
+    batches = make_dataset(np.zeros((8, 4, 4, 3), np.uint8), np.zeros(8, int), 4, training=True, augment=flip, seed=1)
+    assert batches.options().autotune.enabled is False

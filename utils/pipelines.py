@@ -1,11 +1,14 @@
 """From arrays to shuffled, augmented batches, on the host and without copying the images."""
 
 import math
+import os
 
 import numpy as np
 import tensorflow as tf
 
 from utils.data import CLASS_NAMES
+
+_PARALLEL = os.cpu_count() or 1
 
 
 def make_dataset(
@@ -48,14 +51,18 @@ def make_dataset(
     rows = tf.data.Dataset.range(len(images))
     if training:
         rows = rows.shuffle(len(images), seed=seed)
-    batches = rows.batch(batch_size, drop_remainder=drop_remainder).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = rows.batch(batch_size, drop_remainder=drop_remainder).map(gather, num_parallel_calls=_PARALLEL)
     if augment is not None:
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         batches = tf.data.Dataset.zip(batches, seeds).map(
             lambda batch, number: augment(*batch, tf.bitcast(number, tf.int32)[:, 0]),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_PARALLEL,
         )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    # tf.data's own tuning can hold up the end of an epoch: TensorFlow 2.21 was seen to wait there for the next round of
+    # tuning, and as the time between two rounds doubles, an epoch could take up to twice as long.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)
 
 
 def flip(images, labels, seed):

@@ -14,7 +14,7 @@ def _adam(steps):
 
 
 def _decayed_adam(steps):
-    return optimizers.AdamW(0.001, weight_decay=0.02)
+    return optimizers.AdamW(0.001, weight_decay=0.1)
 
 
 def _constant(steps):
