@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that plays the mirrors, each of them good or bad in its own way."""
+"""Real HTTP servers on this machine; one plays the mirrors, each of them good or bad in its own way."""
 
 import re
 import threading
@@ -15,7 +15,43 @@ class Request(NamedTuple):
     start: int  # first byte asked for by the Range header, 0 without one
 
 
-class MirrorServer:
+class QuietHandler(BaseHTTPRequestHandler):
+    """Prints nothing, and takes no offence at a client that leaves."""
+
+    def log_message(self, *_):
+        pass
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:  # the client left, as it should
+            pass
+
+
+class LocalServer(ThreadingHTTPServer):
+    """A server at a free port of this machine, which answers for as long as its `with` block lasts."""
+
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.closing = threading.Event()  # what a handler waits for that never means to answer
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+
+class MirrorServer(LocalServer):
     """Serves one archive at http://127.0.0.1:PORT/MIRROR, where the name of the mirror says how it behaves.
 
     Names: good, 404, html, truncated, wrong-hash, stalling (until `recovered` is set), silent (takes the request,
@@ -29,19 +65,13 @@ class MirrorServer:
     """
 
     def __init__(self, content):
+        super().__init__(_Handler)
         self.content = content
         self.requests = []
-        self.recovered, self.closing = threading.Event(), threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.mirrors = self
+        self.recovered = threading.Event()
         with socket() as unused:
             unused.bind(("127.0.0.1", 0))
             self._dead_port = unused.getsockname()[1]
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def url(self, mirror):
         """Address of the mirror with this behaviour."""
@@ -51,49 +81,31 @@ class MirrorServer:
         """The GET requests so far, in order; of one mirror where it is named."""
         return [seen for seen in self.requests if seen.method == "GET" and mirror in (None, seen.mirror)]
 
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
 
-    def __exit__(self, *_):
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def handle(self):
-        try:
-            super().handle()
-        except ConnectionError:  # the client left, as it should
-            pass
-
+class _Handler(QuietHandler):
     def do_HEAD(self):
         self._note()
         self._answer(200, 0)
 
     def do_GET(self):
         mirror, start, earlier = self._note()
-        content, half = self.server.mirrors.content, len(self.server.mirrors.content) // 2
+        content, half = self.server.content, len(self.server.content) // 2
         if mirror == "404":
             self._answer(404, 0)
         elif mirror == "html":
             self._answer(200, 20, type="text/html; charset=utf-8")
             self.wfile.write(b"<html>Log in</html>\n")
         elif mirror == "silent":
-            self.server.mirrors.closing.wait()
+            self.server.closing.wait()
         elif mirror == "hanging-up":
             self.close_connection = True
         elif mirror == "huge":
             self._answer(200, 10**18)
-        elif mirror == "truncated" or mirror == "stalling" and not self.server.mirrors.recovered.is_set():
+        elif mirror == "truncated" or mirror == "stalling" and not self.server.recovered.is_set():
             self._answer(200, len(content))
             self.wfile.write(content[:half])
             if mirror == "stalling":
-                self.server.mirrors.closing.wait()
+                self.server.closing.wait()
         elif mirror in ("breaks-once", "garbles-once", "no-range") and not earlier:
             self._answer(200, len(content))
             self.wfile.write(bytes(half) if mirror == "garbles-once" else content[:half])
@@ -114,13 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
         mirror = urlsplit(self.path).path.strip("/")
         requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(requested[1]) if requested else 0
-        mirrors = self.server.mirrors
-        earlier = Counter(seen.mirror for seen in mirrors.downloads())[mirror]
-        mirrors.requests.append(Request(self.command, mirror, start))
+        earlier = Counter(seen.mirror for seen in self.server.downloads())[mirror]
+        self.server.requests.append(Request(self.command, mirror, start))
         return mirror, start, earlier
 
     def _send_from(self, start, mirror):
-        content = self.server.mirrors.content
+        content = self.server.content
         if start >= len(content):
             self._answer(416, 0)
             return
@@ -130,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         step = 1 if mirror == "dribbling" else int(speed[1]) * 50 if speed else len(content)
         for position in range(start, len(content), step):
             self.wfile.write(content[position : position + step])
-            if step < len(content) and self.server.mirrors.closing.wait(0.05):
+            if step < len(content) and self.server.closing.wait(0.05):
                 return
 
     def _answer(self, status, length, type="application/x-gzip", part=None):

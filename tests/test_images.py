@@ -4,16 +4,14 @@ import inspect
 import io
 import os
 import struct
-import threading
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from limited_disk import run_python
-from mirror_server import MirrorServer
+from mirror_server import LocalServer, MirrorServer, QuietHandler
 from PIL import Image, ImageDraw
 
 from utils.data import CLASS_NAMES
@@ -142,21 +140,11 @@ def test_an_open_file_is_read_in_binary_mode(tmp_path):
 # The network
 
 
-class Trap(BaseHTTPRequestHandler):
+class Trap(QuietHandler):
     """A host that never comes to an end, in the way that the address says, or says what it was asked."""
 
     sent = 0
-    closing = threading.Event()
     agents = []
-
-    def log_message(self, *_):
-        pass
-
-    def handle(self):
-        try:
-            super().handle()
-        except ConnectionError:  # the client left, as it should
-            pass
 
     def do_GET(self):
         self.agents.append(self.headers["User-Agent"])
@@ -167,10 +155,10 @@ class Trap(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.flush_headers()
-        while not self.closing.is_set():
+        while not self.server.closing.is_set():
             if self.path == "/headers":
                 self.wfile.write(b"X-Slow: 1\r\n")
-                self.closing.wait(0.05)
+                self.server.closing.wait(0.05)
             else:
                 if not Trap.sent:
                     self.end_headers()
@@ -179,13 +167,8 @@ class Trap(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def trap():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Trap)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    Trap.closing.set()
-    server.shutdown()
-    server.server_close()
+    with LocalServer(Trap) as server:
+        yield server.address
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,17 @@ def random_data(source):
     return Cifar10(**splits, source=source)
 
 
+def run_in(folder, data, monkeypatch):
+    """Let `training.run` take these images, and keep its records and checkpoints in this folder."""
+    monkeypatch.setattr(training, "RUNS", folder / "runs")
+    monkeypatch.setattr(training, "load_cifar10", lambda: data)
+    monkeypatch.setenv("TUTORIAL_CACHE", str(folder / "cache"))
+
+
 @pytest.mark.parametrize("source, name", [("CIFAR-10, a copy", "trial"), (STAND_IN, "trial-stand-in")])
 def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name, tmp_path, monkeypatch):
     data = random_data(source)
-    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(training, "load_cifar10", lambda: data)
-    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+    run_in(tmp_path, data, monkeypatch)
     recipe = replace(RECIPES["three_conv_small"], epochs=1, images=500, views=2)
     record = training.run("trial", recipe, seed=3, test=True, verbose=0)
     assert (record["name"], record["images"], record["data_source"]) == (f"{name}-seed3", 500, source)
@@ -164,9 +169,7 @@ def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name,
 
 def test_a_run_without_the_test_set_does_not_read_it(tmp_path, monkeypatch):
     data = replace(random_data("CIFAR-10, a copy"), x_test=None)
-    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(training, "load_cifar10", lambda: data)
-    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+    run_in(tmp_path, data, monkeypatch)
     monkeypatch.setattr(training, "subset", lambda whole, profile: whole)
     record = training.run("trial", replace(RECIPES["three_conv_small"], epochs=1), verbose=0)
     assert "test_accuracy" not in record
@@ -182,8 +185,8 @@ def test_the_precision_named_as_fastest_trains(pixels):
 TRAIN = """
 import sys
 import keras, numpy as np
-from utils import models, training
-from utils.data import STAND_IN, Cifar10
+from utils import training
+from utils.data import Cifar10
 from utils.pipelines import flip
 
 def numbers(n):

@@ -144,7 +144,7 @@ class _Fetch:
             arrived = partial.stat().st_size if partial.exists() else 0
             rate = max(0, arrived - start) / (time.monotonic() - begun) if arrived else None
             progress = f", {arrived / 1e6:.1f} MB arrived" if arrived else ""
-            raise _MirrorLeft(_why(error, self.slow_seconds) + progress, rate) from error
+            raise _MirrorLeft(why(error, self.slow_seconds) + progress, rate) from error
 
     def _store(self, response, partial, start, slow_rate):
         """Write the body behind the first `start` bytes of `partial`, as long as it comes fast enough."""
@@ -196,7 +196,7 @@ def _probe(mirrors, timeout):
             requests.head(mirror, timeout=timeout).close()
             answers.put((mirror, None))
         except Exception as error:  # whatever stops a thread must not be printed from it
-            answers.put((mirror, _why(error)))
+            answers.put((mirror, why(error)))
 
     for mirror in mirrors:
         threading.Thread(target=ask, args=(mirror,), daemon=True).start()
@@ -212,7 +212,7 @@ def _probe(mirrors, timeout):
     return reasons
 
 
-def _why(error, silence=None):
+def why(error, silence=None):
     """The cause of a failed request in a few words; `silence` is the read time-out in seconds."""
     text = str(error)
     if isinstance(error, requests.ConnectTimeout) or silence is None and isinstance(error, requests.Timeout):

@@ -475,14 +475,18 @@ def _check_pair(caller, labels, name, rows):
     return labels, rows
 
 
-def _are_probabilities(rows):
-    # In bfloat16 they sum to one only within about 0.004.
+def are_probabilities(rows):
+    """Say whether no number is below 0 and every row sums to one, as far as 16-bit numbers do (within 0.01).
+
+    Args:
+        rows: float array, shape (n, k).
+    """
     return (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, rtol=0, atol=0.01)
 
 
 def _check_probabilities(caller, labels, probabilities):
     labels, probabilities = _check_pair(caller, labels, "probabilities", probabilities)
-    if not _are_probabilities(probabilities):
+    if not are_probabilities(probabilities):
         sums = probabilities.sum(axis=1)
         raise ValueError(
             f"{caller}: expected probabilities, none below 0 and every row with the sum 1; found values down to "
@@ -492,7 +496,7 @@ def _check_probabilities(caller, labels, probabilities):
 
 
 def _refuse_probabilities(caller, logits):
-    if _are_probabilities(logits):
+    if are_probabilities(logits):
         raise ValueError(
             f"{caller}: expected logits; found probabilities, every row with the sum 1; give it the output of the "
             "model before softmax."

@@ -320,7 +320,7 @@ def _fetch(url, seconds):
                 if time.monotonic() > end:
                     break
     except Exception as error:  # whatever stops a thread must not be printed from it
-        return f"none ({download._why(error, seconds)})"
+        return f"none ({download.why(error, seconds)})"
     return bytes(content)
 
 
@@ -416,6 +416,7 @@ def _is_one(images):
 def _logits(model, pixels, views, batch_size, class_names):
     if not len(pixels):
         return np.empty((0, len(class_names)))
+    from utils.evaluation import are_probabilities
     from utils.training import predict_averaged
 
     logits = np.asarray(predict_averaged(model, pixels, views, batch_size), np.float64)
@@ -426,7 +427,7 @@ def _logits(model, pixels, views, batch_size, class_names):
         )
     if not np.isfinite(logits).all():
         raise ValueError("classify: expected finite logits, found NaN or infinite ones; train or load the model again.")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, rtol=0, atol=0.01):
+    if are_probabilities(logits):
         raise ValueError(
             "classify: expected a model that returns logits, found one that returns probabilities, on which softmax "
             "would be applied a second time; build its last layer without activation."

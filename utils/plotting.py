@@ -193,14 +193,10 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for axis, key, label in zip(axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy"), strict=True):
-        epochs = range(1, len(history[key]) + 1)
-        axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
-        axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
+        _draw_course(axis, history, key)
         if best_epoch is not None:
             axis.axvline(best_epoch, color=GREY, linestyle=":", label="best epoch")
-        axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
+        axis.set_ylabel(label)
         axis.legend(frameon=False)
     figure.suptitle(title(heading))
     return figure
@@ -219,16 +215,22 @@ def compare_curves(histories, heading, key="accuracy"):
     """
     figure, axes = plt.subplots(1, len(histories), figsize=(5 * len(histories), 4), sharey=True, squeeze=False)
     for axis, (name, history) in zip(axes.flat, histories.items(), strict=True):
-        epochs = range(1, len(history[key]) + 1)
-        axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
-        axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
-        axis.set(xlabel="epoch", ylabel=key)
+        _draw_course(axis, history, key)
+        axis.set_ylabel(key)
         axis.set_title(name, fontsize=11)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     figure.suptitle(title(heading))
     return figure
+
+
+def _draw_course(axis, history, key):
+    """Draw a quantity over the epochs: training (solid, round marks) and validation (dashed, square marks)."""
+    epochs = range(1, len(history[key]) + 1)
+    axis.plot(epochs, history[key], "o-", color=BLUE, markersize=4, label="training")
+    axis.plot(epochs, history["val_" + key], "s--", color=VERMILLION, markersize=4, label="validation")
+    axis.set_xlabel("epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
 
 
 def bars(table, heading):

@@ -17,22 +17,23 @@ def _decayed_adam(steps):
     return optimizers.AdamW(0.001, weight_decay=0.1)
 
 
+_MOMENTUM = {"momentum": 0.85, "nesterov": True, "weight_decay": 0.005}
+
+
 def _constant(steps):
-    return optimizers.SGD(0.2, momentum=0.85, nesterov=True, weight_decay=0.005)
+    return optimizers.SGD(0.2, **_MOMENTUM)
 
 
 def _scheduled(steps):
-    return optimizers.SGD(Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005)
+    return optimizers.SGD(Triangular(0.8, steps), **_MOMENTUM)
 
 
 def _fast(steps):
-    return ShiftSGD(Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005)
+    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM)
 
 
 def _averaged(steps):
-    return ShiftSGD(
-        Triangular(0.8, steps), momentum=0.85, nesterov=True, weight_decay=0.005, use_ema=True, ema_momentum=0.97
-    )
+    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.97)
 
 
 FAST_CNN = Recipe(
@@ -52,16 +53,14 @@ _NARROW = {"widths": (32, 128, 128)}
 FAST_CNN_NARROW = replace(FAST_CNN, epochs=10, batch_size=256, images=12_000, options=_NARROW)
 
 # The articles' networks with the settings of their articles. The source of each stands with its network.
-ARTICLES = {
-    "two_block_dropout": Recipe("two_block_dropout", epochs=10, batch_size=32, optimizer=_adam),
-    "single_conv_wide_dense": Recipe("single_conv_wide_dense", epochs=5, batch_size=32, optimizer=_adam),
-    "three_conv_small": Recipe("three_conv_small", epochs=20, batch_size=256, optimizer=_adam),
-    "three_conv_baseline": Recipe("three_conv_baseline", epochs=20, batch_size=64, optimizer=_adam),
-    "three_block_dropout": Recipe(
-        "three_block_dropout", epochs=50, batch_size=64, optimizer=_adam, augment=compose(flip, affine)
-    ),
-    "three_block_dense1024": Recipe("three_block_dense1024", epochs=20, batch_size=32, optimizer=_adam),
-}
+_ARTICLES = (
+    Recipe("two_block_dropout", epochs=10, batch_size=32, optimizer=_adam),
+    Recipe("single_conv_wide_dense", epochs=5, batch_size=32, optimizer=_adam),
+    Recipe("three_conv_small", epochs=20, batch_size=256, optimizer=_adam),
+    Recipe("three_conv_baseline", epochs=20, batch_size=64, optimizer=_adam),
+    Recipe("three_block_dropout", epochs=50, batch_size=64, optimizer=_adam, augment=compose(flip, affine)),
+    Recipe("three_block_dense1024", epochs=20, batch_size=32, optimizer=_adam),
+)
 
 # A ladder to fast_cnn_narrow: each row keeps the ideas of the rows before it and adds one.
 _IDEAS = {
@@ -110,7 +109,7 @@ _REGULARISERS = {
 RECIPES = {
     "fast_cnn": FAST_CNN,
     "fast_cnn_narrow": FAST_CNN_NARROW,
-    **ARTICLES,
+    **{recipe.network: recipe for recipe in _ARTICLES},
     **_ladder(FAST_CNN_NARROW, _IDEAS),
     **{name: replace(_UNREGULARISED, **change) for name, change in _REGULARISERS.items()},
 }
