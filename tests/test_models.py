@@ -4,7 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from utils.models import MODEL_NAMES, FusedBatchNormalization, build_model, count_flops, load_own, save_own
+from utils import models
+from utils.models import (
+    MODEL_NAMES,
+    FusedBatchNormalization,
+    build_model,
+    count_flops,
+    load_own,
+    load_published,
+    save_own,
+    save_published,
+)
 
 PARAMETERS = {
     "two_block_dropout": 2_168_362,
@@ -74,6 +84,22 @@ def test_without_a_network_of_ones_own_the_message_says_how_to_get_one(tmp_path,
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="found none: run notebook 03"):
         load_own("some pixels")
+
+
+def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "models" / "published.weights.h5")
+    with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):
+        load_published()
+    trained = build_model("fast_cnn", widths=(64, 64, 64), depth=3)
+    trained.compile("adam", "mse")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    trained.train_on_batch(pixels, np.zeros((4, 10)))
+    exact = save_published(trained, "some pixels", widths=(64, 64, 64), depth=3)
+    published = load_published()
+    np.testing.assert_allclose(exact(pixels), trained(pixels), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(published(pixels), exact(pixels), rtol=1e-2, atol=1e-3)
+    assert all(type(layer).__module__.startswith("keras.") for layer in published.layers)
+    assert models.PUBLISHED.stat().st_size < 2.5 * published.count_params()
 
 
 def test_fused_batch_normalisation_equals_that_of_keras_in_training_and_prediction():

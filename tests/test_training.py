@@ -160,6 +160,7 @@ def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name,
     assert (record["name"], record["images"], record["data_source"]) == (f"{name}-seed3", 500, source)
     logits = np.load(tmp_path / "runs" / f"{name}-seed3.npz")
     for split, labels in (("validation", data.y_validation), ("test", data.y_test)):
+        assert (logits[f"{split}_labels"] == labels).all()
         assert logits[split].dtype == np.float16 and logits[split].shape == (len(labels), 10)
         right = float(np.mean(logits[split].argmax(axis=1) == labels))
         assert record[f"{split}_accuracy"]["2"] == pytest.approx(right, abs=0.002)
@@ -173,6 +174,62 @@ def test_a_run_without_the_test_set_does_not_read_it(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "subset", lambda whole, profile: whole)
     record = training.run("trial", replace(RECIPES["three_conv_small"], epochs=1), verbose=0)
     assert "test_accuracy" not in record
+
+
+def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
+    run_in(tmp_path, random_data("CIFAR-10, a copy"), monkeypatch)
+    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")
+    options = {"widths": (8, 8, 8), "depth": 3}
+    recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, options=options)
+    record = training.run("published", recipe, test=True, publish=True, verbose=0)
+    published = models.load_published()
+    images = random_data("CIFAR-10, a copy").x_test
+    stored = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
+    np.testing.assert_allclose(training.predict_averaged(published, images), stored, rtol=1e-2, atol=1e-3)
+    assert min(record["same_class_as_in_full_precision"].values()) > 0.9
+    assert record["precision"] == training.fastest_precision()
+
+
+def test_a_network_trained_on_the_stand_in_is_not_published(tmp_path, monkeypatch):
+    run_in(tmp_path, random_data(STAND_IN), monkeypatch)
+    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")
+    with pytest.raises(ValueError, match="expected CIFAR-10 for a network to publish; found the stand-in"):
+        training.run("published", RECIPES["fast_cnn"], publish=True)
+    assert not list(tmp_path.iterdir())
+
+
+def learn(recipe, epochs, checkpoints=None):
+    """Train on a few random images, whose labels cannot be learned beyond learning by heart."""
+    numbers = np.random.default_rng(5)
+    images = numbers.integers(0, 256, (300, 32, 32, 3), np.uint8)
+    classes = numbers.integers(0, 10, 300).astype(np.int32)
+    parts = images[:200], classes[:200], images[200:], classes[200:], None, None
+    return training.train(recipe, Cifar10(*parts, source="random pixels"), epochs, checkpoints=checkpoints, verbose=0)
+
+
+def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp_path):
+    recipe = replace(RECIPES["three_conv_small"], batch_size=20, patience=2)
+    model, history = learn(recipe, 30, tmp_path)
+    best = int(np.argmin(history["val_loss"]))
+    assert len(history["val_loss"]) == best + 1 + 2 < 30
+    newest = build_model("three_conv_small")
+    newest.load_weights(tmp_path / f"epoch{best + 3:03}.weights.h5")
+    assert any((a != b).any() for a, b in zip(model.get_weights(), newest.get_weights(), strict=True))
+    kept = build_model("three_conv_small")
+    kept.load_weights(tmp_path / f"epoch{best + 1:03}.weights.h5")
+    assert all((a == b).all() for a, b in zip(model.get_weights(), kept.get_weights(), strict=True))
+    assert learn(recipe, 30, tmp_path)[1] == history
+
+
+def test_augmentation_begins_with_the_epoch_the_recipe_names():
+    def all_black(images, labels, seed):
+        return images * 0, labels
+
+    plain = replace(RECIPES["three_conv_small"], batch_size=20, patience=None)
+    black = replace(plain, augment=all_black, augment_from=2)
+    expected, history = (learn(recipe, 3)[1]["loss"] for recipe in (plain, black))
+    np.testing.assert_allclose(history[:2], expected[:2], rtol=1e-3)
+    assert abs(history[2] - expected[2]) > 1e-3
 
 
 def test_the_precision_named_as_fastest_trains(pixels):
@@ -227,7 +284,7 @@ def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one
     whole.load_weights(tmp_path / "whole.weights.h5")
     for first, second in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)
-    assert len(list((tmp_path / "broken").glob("*.weights.h5"))) == 1
+    assert len(list((tmp_path / "broken").glob("*.weights.h5"))) <= 2  # the newest and the best
 
 
 @pytest.fixture(scope="module")

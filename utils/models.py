@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import h5py
 import keras
@@ -12,6 +13,7 @@ from utils.cache import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
+PUBLISHED = Path(__file__).resolve().parents[1] / "models" / "published.weights.h5"
 # Of the 45,000 training images of CIFAR-10, red, green and blue; notebook 01 computes them.
 PIXEL_MEAN = (125.2, 122.9, 113.9)
 PIXEL_DEVIATION = (62.5, 61.9, 66.5)
@@ -67,14 +69,7 @@ def save_own(model, source, **options):
     Returns:
         Path of the weights, with name, options and source inside.
     """
-    path = _own_weights()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    model.save_weights(unfinished)
-    with h5py.File(unfinished, "a") as file:
-        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
-    os.replace(unfinished, path)
-    return path
+    return _save(_own_weights(), model, source, options)
 
 
 def load_own(source):
@@ -93,20 +88,92 @@ def load_own(source):
     path = _own_weights()
     if not path.exists():
         raise FileNotFoundError(f"load_own: expected a network of your own in {path}; found none: run notebook 03.")
-    with h5py.File(path) as file:
-        kept = dict(file.attrs)
-    if kept["source"] != source:
+    model, trained_on = _load(path)
+    if trained_on != source:
         raise ValueError(
-            f"load_own: expected a network trained on {source!r}; found one trained on {kept['source']!r}: run "
+            f"load_own: expected a network trained on {source!r}; found one trained on {trained_on!r}: run "
             "notebook 03 again with the images you have now."
         )
-    model = build_model(kept["network"], **json.loads(kept["options"]))
-    model.load_weights(path)
     return model
+
+
+def save_published(model, source, **options):
+    """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
+
+    Args:
+        model: the network, trained in whatever precision.
+        source: what it was trained on, `data.source`.
+        **options: what `build_model` got besides the name.
+
+    Returns:
+        The same network with layers of Keras alone and all digits, to compare what is stored with.
+    """
+    options["stock"] = True
+    exact = build_model(model.name, **options)
+    exact.set_weights(model.get_weights())
+    _save(PUBLISHED, exact, source, options, halve=True)
+    return exact
+
+
+def load_published():
+    """Build the network that comes with this series, with its weights; `models/README.md` says how good it is.
+
+    Returns:
+        An uncompiled `keras.Sequential` of layers of Keras alone: images (batch, 32, 32, 3), uint8 or float32 with
+        values 0 to 255, to logits (batch, 10).
+
+    Raises:
+        FileNotFoundError: if the weights are not there.
+    """
+    if not PUBLISHED.exists():
+        raise FileNotFoundError(
+            f"load_published: expected the network's weights in {PUBLISHED}; found none: download the repository "
+            "again, or train them with `python -m utils.training published --publish`."
+        )
+    return _load(PUBLISHED)[0]
 
 
 def _own_weights():
     return cache_folder() / "own.weights.h5"
+
+
+def _save(path, model, source, options, halve=False):
+    """Write the weights with what is needed to build their network; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    model.save_weights(unfinished)
+    if halve:
+        _halve(unfinished)
+    with h5py.File(unfinished, "a") as file:
+        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
+    os.replace(unfinished, path)
+    return path
+
+
+def _halve(path):
+    """Rewrite a file of weights with 16 bits for every number of a kernel; shifts, means and variances keep theirs."""
+    contents = {}
+
+    def read(name, item):
+        contents[name] = item[()] if isinstance(item, h5py.Dataset) else None
+
+    with h5py.File(path) as file:
+        file.visititems(read)
+    with h5py.File(path, "w") as file:
+        for name, array in contents.items():
+            if array is None:
+                file.create_group(name)
+            else:
+                file[name] = array.astype(np.float16) if array.ndim > 1 else array
+
+
+def _load(path):
+    """The network of a file that `_save` wrote, and what it was trained on."""
+    with h5py.File(path) as file:
+        kept = dict(file.attrs)
+    model = build_model(kept["network"], **json.loads(kept["options"]))
+    model.load_weights(path)
+    return model, kept["source"]
 
 
 def two_block_dropout():
@@ -175,7 +242,7 @@ def three_block_dense1024():
     )  # fmt: skip
 
 
-def fast_cnn(widths=(64, 256, 256), identity=True):
+def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, stock=False):
     """1,973,944 parameters: the series' own network, made to learn much in few epochs.
 
     Each of three blocks pools right after its first convolution, so most of the work is done on small maps. The first
@@ -183,14 +250,17 @@ def fast_cnn(widths=(64, 256, 256), identity=True):
 
     Args:
         widths: number of filters in each of the three blocks.
+        depth: number of convolutions in each block.
         identity: whether the convolutions start as the identity; otherwise at random, as Keras does it.
+        stock: whether batch normalisation is Keras' own layer instead of the faster `FusedBatchNormalization`.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498 (GELU there, ReLU here).
     """
     stack = [layers.Conv2D(24, 2, name="whitening"), layers.ReLU()]
     for filters in widths:
-        stack += [_bare_conv(filters, identity), layers.MaxPooling2D(), *_normalised_relu()]
-        stack += [_bare_conv(filters, identity), *_normalised_relu()]
+        stack += [_bare_conv(filters, identity), layers.MaxPooling2D(), *_normalised_relu(stock)]
+        for _ in range(depth - 1):
+            stack += [_bare_conv(filters, identity), *_normalised_relu(stock)]
     mean, deviation = np.array(PIXEL_MEAN), np.array(PIXEL_DEVIATION)
     return keras.Sequential(
         [
@@ -268,8 +338,9 @@ def _bare_conv(filters, identity):
     return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start)
 
 
-def _normalised_relu():
-    return [FusedBatchNormalization(momentum=0.6), layers.ReLU()]
+def _normalised_relu(stock):
+    normalise = layers.BatchNormalization if stock else FusedBatchNormalization
+    return [normalise(scale=False, momentum=0.6), layers.ReLU()]
 
 
 def _sequential(name, *stack):

@@ -243,6 +243,25 @@ def compose(*augmentations):
     return apply
 
 
+def sometimes(augmentation, share):
+    """Let an augmentation that keeps the labels change only some of the images.
+
+    Args:
+        augmentation: a function `(images, labels, seed) -> (images, labels)`.
+        share: the probability, 0 to 1, with which an image is changed.
+
+    Returns:
+        A function of the same form.
+    """
+
+    def apply(images, labels, seed):
+        changed, _ = augmentation(images, labels, seed)
+        chosen = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed + [0, 1]) < share
+        return tf.where(chosen, changed, images), labels
+
+    return apply
+
+
 def _pick_pixels(images, rows, columns):
     """Take pixel (rows[b, i], columns[b, j]) of each image b: one gather over the whole batch."""
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]

@@ -10,9 +10,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -20,7 +22,7 @@ from keras import ops
 
 from utils.cache import cache_folder, digest
 from utils.data import load_cifar10, subset
-from utils.models import build_model, count_flops
+from utils.models import build_model, count_flops, load_published, save_published
 from utils.profiles import PROFILES, describe_processor, processor_flags
 
 RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
@@ -178,12 +180,15 @@ class Recipe:
         batch_size: images in a batch; a last batch that is not full is left out.
         optimizer: function from the number of all training steps to a Keras optimizer.
         augment: None, or an augmentation of `utils.pipelines`.
+        augment_from: the epoch, counted from 0, with which the augmentation begins.
         label_smoothing: share of the label that is spread evenly over all classes, 0 to 1.
         precision: dtype policy of Keras, or "fastest" for what `fastest_precision` says.
         prepare: None, or a function of the new model and the training images, for a start that depends on the images.
         views: test-time views with which the result is quoted: 1, 2 or 6.
         options: what `build_model` gets besides the name.
         images: how many of the training images are used, the same number of every class.
+        patience: None, or after how many epochs without a lower validation loss the training stops; it then ends with
+            the weights of the best epoch.
     """
 
     network: str
@@ -191,12 +196,14 @@ class Recipe:
     batch_size: int
     optimizer: Callable
     augment: Callable | None = None
+    augment_from: int = 0
     label_smoothing: float = 0.0
     precision: str = "float32"
     prepare: Callable | None = None
     views: int = 1
     options: dict = field(default_factory=dict)
     images: int = 45_000
+    patience: int | None = None
 
 
 def build(recipe, images, epochs, seed):
@@ -246,20 +253,26 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
         `(model, history)`: the trained model, and a dict of one list an epoch: "loss", "accuracy", "val_loss",
         "val_accuracy" and "seconds".
     """
+    with nullcontext(checkpoints) if checkpoints else TemporaryDirectory() as folder:
+        return _train(recipe, data, epochs, seed, Path(folder), verbose)
+
+
+def _train(recipe, data, epochs, seed, folder, verbose):
     from utils.pipelines import make_dataset
 
     model = build(recipe, data.x_train, epochs, seed)
-    history = _resume(model, checkpoints)
+    history = _resume(model, folder)
     one_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "stop_training", True))
     validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
-    for epoch in range(len(history.get("loss", ())), epochs):
+    while not _finished(history, epochs, recipe.patience):
+        epoch = len(history.get("loss", ()))
         epoch_seed = 1_000 * seed + epoch
         batches = make_dataset(
             data.x_train,
             data.y_train,
             recipe.batch_size,
             training=True,
-            augment=recipe.augment,
+            augment=recipe.augment if epoch >= recipe.augment_from else None,
             one_hot=True,
             seed=epoch_seed,
             drop_remainder=True,
@@ -277,8 +290,20 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
         )
         for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
             history.setdefault(key, []).extend(values)
-        _keep(model, history, checkpoints)
+        _keep(model, history, folder)
+    if recipe.patience is not None:
+        model.load_weights(_weights_path(folder, _best_epoch(history)))
     return model, history
+
+
+def _finished(history, epochs, patience):
+    done = len(history.get("loss", ()))
+    return done >= epochs or (done > 0 and patience is not None and done - _best_epoch(history) >= patience)
+
+
+def _best_epoch(history):
+    """The epoch with the lowest validation loss, counted from 1."""
+    return 1 + int(np.argmin(history["val_loss"]))
 
 
 def _reseed_dropout(model, seed):
@@ -289,30 +314,26 @@ def _reseed_dropout(model, seed):
 
 def _resume(model, folder):
     """Load the newest state in `folder` into the model and its optimizer; returns the history so far."""
-    if folder is None or not (Path(folder) / "history.json").exists():
+    if not (folder / "history.json").exists():
         return {}
-    history = json.loads((Path(folder) / "history.json").read_text(encoding="utf-8"))
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(_weights_path(folder, history))
+    model.load_weights(_weights_path(folder, len(history["loss"])))
     return history
 
 
 def _keep(model, history, folder):
-    """Write weights, then the history that points to them, then remove the weights of the epoch before."""
-    if folder is None:
-        return
-    folder = Path(folder)
+    """Write weights, then the history that points to them, then remove weights that are neither newest nor best."""
     folder.mkdir(parents=True, exist_ok=True)
-    newest = _weights_path(folder, history)
+    newest = _weights_path(folder, len(history["loss"]))
     model.save_weights(newest)
     _write_json(folder / "history.json", history)
-    for older in folder.glob("*.weights.h5"):
-        if older != newest:
-            older.unlink()
+    for older in set(folder.glob("*.weights.h5")) - {newest, _weights_path(folder, _best_epoch(history))}:
+        older.unlink()
 
 
-def _weights_path(folder, history):
-    return Path(folder) / f"epoch{len(history['loss']):03}.weights.h5"
+def _weights_path(folder, epoch):
+    return folder / f"epoch{epoch:03}.weights.h5"
 
 
 def _write_json(path, content):
@@ -396,41 +417,56 @@ def _backend():
     return import_module(keras.backend.backend())
 
 
-def run(name, recipe, *, seed=0, test=False, command=None, verbose=2):
+def run(name, recipe, *, seed=0, test=False, publish=False, command=None, verbose=2):
     """Train a recipe on all its images, measure it, and write its record; what a killed run had done is kept.
 
     Args:
         name: name of the record, without the seed; trained on the stand-in, it is called so.
         recipe: a `Recipe`.
         seed: int, as for `train`.
-        test: whether to predict the test images too, once, at the end. The logits of validation and test images then
-            stand beside the record, in `NAME-seedS.npz`, as float16 arrays of shape (n, 10).
+        test: whether to predict the test images too, once, at the end. The logits of validation and test images,
+            float16 arrays of shape (n, 10), then stand beside the record, in `NAME-seedS.npz`, with their labels.
+        publish: whether the network becomes the one that `load_published` gives; it is measured as that gives it.
         command: what the record says about how it was made.
         verbose: as in `model.fit`.
 
     Returns:
         The record as a dict.
+
+    Raises:
+        ValueError: if a network trained on the stand-in would be published.
     """
     whole = load_cifar10()
+    if publish and whole.is_stand_in:
+        raise ValueError("run: expected CIFAR-10 for a network to publish; found the stand-in: set CIFAR10_DIR.")
     data = subset(whole, replace(PROFILES["full"], train=recipe.images))
+    splits = {"validation": (data.x_validation, data.y_validation)}
+    if test:
+        splits["test"] = (data.x_test, data.y_test)
     record_name = f"{name}{'-stand-in' if whole.is_stand_in else ''}-seed{seed}"
     checkpoints = cache_folder() / "training" / f"{record_name}-{digest((whole.source, recipe.images, recipe.epochs))}"
     if checkpoints.exists():
         print(f"Going on where an earlier run stopped; to begin anew, delete {checkpoints}.")
     model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=checkpoints, verbose=verbose)
-    splits = {"validation": (data.x_validation, data.y_validation)}
-    if test:
-        splits["test"] = (data.x_test, data.y_test)
+    facts = {"precision": model.layers[1].dtype_policy.name}
+    if recipe.patience is not None:
+        facts["best_epoch"] = _best_epoch(history)
+    if publish:
+        exact = save_published(model, whole.source, **recipe.options)
+        model = load_published()
+        facts["same_class_as_in_full_precision"] = {
+            split: _agreement(model, exact, images) for split, (images, _) in splits.items()
+        }
     logits = {split: _logits(model, images, recipe.views) for split, (images, _) in splits.items()}
     path = save_run(
         record_name,
         model,
         history,
         **{f"{split}_accuracy": _accuracies(logits[split], labels) for split, (_, labels) in splits.items()},
+        **facts,
         seconds=round(sum(history["seconds"]), 1),
         images=recipe.images,
         batch_size=recipe.batch_size,
-        precision=model.layers[1].dtype_policy.name,
         seed=seed,
         data_source=whole.source,
         profile="full" if recipe.images == PROFILES["full"].train else f"{recipe.images:,} training images",
@@ -438,9 +474,16 @@ def run(name, recipe, *, seed=0, test=False, command=None, verbose=2):
     )
     if test:
         best = {split: views[recipe.views].astype(np.float16) for split, views in logits.items()}
-        np.savez_compressed(path.with_suffix(".npz"), **best)
+        labels = {f"{split}_labels": labels.astype(np.uint8) for split, (_, labels) in splits.items()}
+        np.savez_compressed(path.with_suffix(".npz"), **best, **labels)
     shutil.rmtree(checkpoints)
     return load_run(record_name)
+
+
+def _agreement(first, second, images):
+    """The share of images to which two networks give the same class."""
+    answers = [predict_averaged(model, images, views=1).argmax(axis=1) for model in (first, second)]
+    return float(np.mean(answers[0] == answers[1]))
 
 
 def _logits(model, images, most_views):
@@ -462,6 +505,7 @@ def main():
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     parser.add_argument("--images", type=int, help="training images, a multiple of ten, instead of the recipe's own")
     parser.add_argument("--test", action="store_true", help="measure on the test images too, once, and keep the logits")
+    parser.add_argument("--publish", action="store_true", help="make it the network that `load_published` gives")
     parser.add_argument("--record", help="name of the record, instead of the recipe's")
     wanted = parser.parse_args()
     changed = {key: getattr(wanted, key) for key in ("epochs", "images") if getattr(wanted, key)}
@@ -470,6 +514,7 @@ def main():
         replace(RECIPES[wanted.recipe], **changed),
         seed=wanted.seed,
         test=wanted.test,
+        publish=wanted.publish,
         command=" ".join([parser.prog, *sys.argv[1:]]),
         verbose=1 if sys.stdout.isatty() else 2,
     )
