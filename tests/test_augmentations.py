@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, mixup
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, mixup, sometimes
 
 SEED = tf.constant([3, 4])
 PIXEL_CHANGES = {"affine": affine, "flip": flip, "crop": crop, "cutout": cutout, "jitter": jitter}
@@ -141,6 +141,16 @@ def test_compose_applies_all_in_order_and_gives_each_its_own_seed(images, labels
     by_hand = crop(flip(tf.constant(images), labels, SEED)[0], labels, SEED + [1, 0])[0].numpy()
     assert (both == by_hand).all()
     assert (compose()(tf.constant(images), labels, SEED)[0].numpy() == images).all()
+
+
+def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully(images, labels):
+    def inverted(images, labels, seed):
+        return 255 - images, labels
+
+    changed = sometimes(inverted, share=0.3)(tf.constant(images), labels, SEED)[0].numpy()
+    is_inverted = (changed == 255 - images).all(axis=(1, 2, 3))
+    assert (changed[~is_inverted] == images[~is_inverted]).all()
+    assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)
 
 
 def test_augmentations_run_inside_a_pipeline_with_a_smaller_last_batch(images, labels):

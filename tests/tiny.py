@@ -58,6 +58,7 @@ def project(root, *notebooks):
     write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
     markers = [f"<!-- {name}:{end} -->" for name in ("badges", "series", "results") for end in ("start", "end")]
     write(root / "README.md", "\n".join(markers))
+    write(root / "models" / "README.md", "<!-- published:start --><!-- published:end -->")
     write(root / "notebooks" / "glossary.md", "# Glossary\n\n## Number\n\nWhat one counts with.\n")
     for nb in notebooks:
         heading = nb.cells[0].source.split("\n")[0].removeprefix("# ")

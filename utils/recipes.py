@@ -5,7 +5,7 @@ from functools import partial
 
 from keras import optimizers
 
-from utils.pipelines import affine, compose, crop, flip
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, sometimes
 from utils.training import Recipe, ShiftSGD, Triangular, whiten
 
 
@@ -32,6 +32,10 @@ def _fast(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM)
 
 
+def _long(steps):
+    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM | {"weight_decay": 0.004})
+
+
 def _averaged(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.9)
 
@@ -46,6 +50,18 @@ FAST_CNN = Recipe(
     precision="fastest",
     prepare=whiten,
     views=6,
+)
+
+_TURNED_OR_ZOOMED = sometimes(partial(affine, rotation=10.0, shift=0.0, zoom=0.2), share=0.5)
+_LIT = partial(jitter, brightness=0.1, contrast=0.1)
+# The network that comes with the series: more filters and one convolution more in each block, and images changed in
+# more ways, so that it can learn for longer, and from pictures that differ more, as photos do.
+PUBLISHED = replace(
+    FAST_CNN,
+    epochs=64,
+    optimizer=_long,
+    augment=compose(flip, crop, _TURNED_OR_ZOOMED, _LIT, partial(cutout, size=12)),
+    options={"widths": (96, 288, 288), "depth": 3},
 )
 
 _NARROW = {"widths": (32, 128, 128)}
@@ -110,6 +126,7 @@ _REGULARISERS = {
 RECIPES = {
     "fast_cnn": FAST_CNN,
     "fast_cnn_narrow": FAST_CNN_NARROW,
+    "published": PUBLISHED,
     **{recipe.network: recipe for recipe in _ARTICLES},
     **_ladder(FAST_CNN_NARROW, _IDEAS),
     **{name: replace(_UNREGULARISED, **change) for name, change in _REGULARISERS.items()},

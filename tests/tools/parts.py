@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 ACCELERATORS = {"CPU": None, "GPU": "T4", "TPU": "V5E1"}  # runtime: the hardware that Colab is asked for
+EXACT = 1_017  # test images of the JPEG re-encoded copy, the first ones, that have the official pixels
 UNPUBLISHED = "OWNER/REPO"
 FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in README.md: number of notebook, cell
 
@@ -166,17 +168,18 @@ def trainings(runs):
     head = "| Recipe | Parameters | Epochs | Minutes | Test accuracy | Test-time views | n |"
     rows = [head, "|---|--:|--:|--:|--:|--:|--:|"]
     rows += [training_row(name, records) for name, records in recipes.items()]
-    conditions = {
-        f"{', '.join(f'{name} {number}' for name, number in record['versions'].items())}; {record['hardware']}; "
-        f"measured on: {record['data_source']}"
-        for records in recipes.values()
-        for record in records
-    }
+    measured = {conditions(record) for records in recipes.values() for record in records}
     text = (
         "Longer trainings, from their records in [models/runs](models/runs), made by "
         "`python -m utils.training RECIPE --seed S --test`; mean ± standard deviation of n trainings:"
     )
-    return "\n\n".join([text, "\n".join(rows), "\n".join(f"{condition}." for condition in sorted(conditions))])
+    return "\n\n".join([text, "\n".join(rows), "\n".join(sorted(measured))])
+
+
+def conditions(record):
+    """Under which conditions a record was made, as a sentence."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return f"{versions}; {record['hardware']}; measured on: {record['data_source']}."
 
 
 def training_row(name, records):
@@ -189,6 +192,27 @@ def training_row(name, records):
     accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
     cells = [name, f"{first['parameters']:,}", first["epochs"], f"{minutes_each:.1f}", accuracy, views, len(records)]
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def published(runs):
+    """The accuracies of the published network in models/README.md, from its record in `runs`."""
+    path = runs / "published-seed0.json"
+    if not path.exists():
+        return ""
+    record, stored = json.loads(path.read_text(encoding="utf-8")), numpy.load(path.with_suffix(".npz"))
+    accuracies = record["test_accuracy"]
+    views = max(accuracies, key=int)
+    right = stored["test"].argmax(axis=1) == stored["test_labels"]
+    lines = [
+        f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
+        f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
+        f"{views} views. One training of {record['seconds'] / 60:.0f} minutes."
+    ]
+    if "JPEG" in record["data_source"]:
+        exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
+        lines.append(f"Of {exact}, {right[:EXACT].mean():.1%} with {views} views.")
+    lines.append(conditions(record))
+    return "\n".join(lines)
 
 
 def badge_page(entries):

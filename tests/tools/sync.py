@@ -69,8 +69,8 @@ def update_notebook(entries, position, repository):
     return notebook, changed
 
 
-def between(text, name, content):
-    """`text` with everything between the markers `name:start` and `name:end` replaced.
+def between(path, text, name, content):
+    """`text`, of the file at `path`, with everything between the markers `name:start` and `name:end` replaced.
 
     Raises:
         ValueError: if the markers are not there.
@@ -78,7 +78,7 @@ def between(text, name, content):
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     found = re.fullmatch(f"(.*{start}).*({end}.*)", text, re.DOTALL)
     if not found:
-        raise ValueError(f"README.md: expected the markers {start} and {end}, found no such pair.")
+        raise ValueError(f"{path}: expected the markers {start} and {end}, found no such pair.")
     return f"{found[1]}\n{content}\n{found[2]}"
 
 
@@ -91,18 +91,26 @@ def plan(root):
         notebook, changed = update_notebook(entries, position, repository)
         if changed:
             changes.append((entry.path, notebook_text(notebook), ", ".join(changed)))
-    readme, page = root / "README.md", root / "colab_badges.md"
-    text = readme.read_text(encoding="utf-8")
-    new_text = between(text, "badges", "\n".join(parts.badge(entry) for entry in entries[:1]))
-    new_text = between(new_text, "series", parts.series_table(entries))
-    results = [parts.results(entries), parts.trainings(root / "models" / "runs")]
-    new_text = between(new_text, "results", "\n\n".join(filter(None, results)))
-    if text != new_text:
-        changes.append((readme, new_text, "the part between the markers"))
+    runs, page = root / "models" / "runs", root / "colab_badges.md"
+    generated = {
+        "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
+        "series": parts.series_table(entries),
+        "results": "\n\n".join(filter(None, [parts.results(entries), parts.trainings(runs)])),
+    }
+    changes += text_changes(root / "README.md", generated)
+    changes += text_changes(root / "models" / "README.md", {"published": parts.published(runs)})
     changes += figure_changes(root, entries)
     if not page.exists() or page.read_text(encoding="utf-8") != parts.badge_page(entries):
         changes.append((page, parts.badge_page(entries), "the whole page"))
     return changes
+
+
+def text_changes(path, generated):
+    """A page whose generated parts, by the name of their markers, differ from these, in the form of `plan`."""
+    text = new_text = path.read_text(encoding="utf-8")
+    for name, content in generated.items():
+        new_text = between(path, new_text, name, content)
+    return [(path, new_text, "the part between the markers")] if new_text != text else []
 
 
 def figure_changes(root, entries):
