@@ -58,7 +58,7 @@ _LIT = partial(jitter, brightness=0.1, contrast=0.1)
 # more ways, so that it can learn for longer, and from pictures that differ more, as photos do.
 PUBLISHED = replace(
     FAST_CNN,
-    epochs=64,
+    epochs=60,
     optimizer=_long,
     augment=compose(flip, crop, _TURNED_OR_ZOOMED, _LIT, partial(cutout, size=12)),
     options={"widths": (96, 288, 288), "depth": 3},
