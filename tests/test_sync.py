@@ -260,6 +260,8 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
 
 def test_the_published_network_is_described_from_its_record(root):
     record = {
+        "parameters": 1_234_567,
+        "epochs": 9,
         "test_accuracy": {"1": 0.93, "6": 0.94},
         "validation_accuracy": {"1": 0.92, "6": 0.935},
         "seconds": 4_500,
