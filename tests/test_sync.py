@@ -251,9 +251,12 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
         record = common | {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
         tiny.write(root / "models" / "runs" / f"quick-seed{seed}.json", json.dumps(record))
     tiny.write(root / "models" / "runs" / "trial-seed0.json", json.dumps(common | {"seconds": 1}))
+    untimed = common | {"test_accuracy": {"1": 0.7}}
+    tiny.write(root / "models" / "runs" / "slow-seed0.json", json.dumps(untimed))
     sync.write(root)
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert "| quick | 1,234,567 | 9 | 11.0 | 90.5 ± 0.4% | 6 | 3 |" in readme
+    assert "| slow | 1,234,567 | 9 | – | 70.0% | 1 | 1 |" in readme
     assert "keras 3.99; 2 cores of a test; measured on: numbers from a test." in readme
     assert "trial" not in readme and sync.findings(root) == []
 

@@ -176,6 +176,14 @@ def test_a_run_without_the_test_set_does_not_read_it(tmp_path, monkeypatch):
     assert "test_accuracy" not in record
 
 
+def test_an_untimed_run_keeps_no_seconds(tmp_path, monkeypatch):
+    run_in(tmp_path, random_data("CIFAR-10, a copy"), monkeypatch)
+    recipe = replace(RECIPES["three_conv_small"], epochs=1, images=500)
+    timed, untimed = (training.run(name, recipe, timed=name == "timed", verbose=0) for name in ("timed", "untimed"))
+    assert timed["seconds"] == pytest.approx(sum(timed["history"]["seconds"]), abs=0.1)
+    assert "seconds" not in untimed and "seconds" not in untimed["history"]
+
+
 def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
     run_in(tmp_path, random_data("CIFAR-10, a copy"), monkeypatch)
     monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")

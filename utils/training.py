@@ -417,7 +417,7 @@ def _backend():
     return import_module(keras.backend.backend())
 
 
-def run(name, recipe, *, seed=0, test=False, publish=False, command=None, verbose=2):
+def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=None, verbose=2):
     """Train a recipe on all its images, measure it, and write its record; what a killed run had done is kept.
 
     Args:
@@ -427,6 +427,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, command=None, verbos
         test: whether to predict the test images too, once, at the end. The logits of validation and test images,
             float16 arrays of shape (n, 10), then stand beside the record, in `NAME-seedS.npz`, with their labels.
         publish: whether the network becomes the one that `load_published` gives; it is measured as that gives it.
+        timed: whether the record keeps the seconds; not where the machine did other work meanwhile.
         command: what the record says about how it was made.
         verbose: as in `model.fit`.
 
@@ -448,7 +449,11 @@ def run(name, recipe, *, seed=0, test=False, publish=False, command=None, verbos
     if checkpoints.exists():
         print(f"Going on where an earlier run stopped; to begin anew, delete {checkpoints}.")
     model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=checkpoints, verbose=verbose)
+    seconds = history.pop("seconds")
     facts = {"precision": model.layers[1].dtype_policy.name}
+    if timed:
+        history["seconds"] = seconds
+        facts["seconds"] = round(sum(seconds), 1)
     if recipe.patience is not None:
         facts["best_epoch"] = _best_epoch(history)
     if publish:
@@ -464,7 +469,6 @@ def run(name, recipe, *, seed=0, test=False, publish=False, command=None, verbos
         history,
         **{f"{split}_accuracy": _accuracies(logits[split], labels) for split, (_, labels) in splits.items()},
         **facts,
-        seconds=round(sum(history["seconds"]), 1),
         images=recipe.images,
         batch_size=recipe.batch_size,
         seed=seed,
@@ -506,6 +510,7 @@ def main():
     parser.add_argument("--images", type=int, help="training images, a multiple of ten, instead of the recipe's own")
     parser.add_argument("--test", action="store_true", help="measure on the test images too, once, and keep the logits")
     parser.add_argument("--publish", action="store_true", help="make it the network that `load_published` gives")
+    parser.add_argument("--untimed", action="store_true", help="the machine is shared: keep no seconds in the record")
     parser.add_argument("--record", help="name of the record, instead of the recipe's")
     wanted = parser.parse_args()
     changed = {key: getattr(wanted, key) for key in ("epochs", "images") if getattr(wanted, key)}
@@ -515,13 +520,16 @@ def main():
         seed=wanted.seed,
         test=wanted.test,
         publish=wanted.publish,
+        timed=not wanted.untimed,
         command=" ".join([parser.prog, *sys.argv[1:]]),
         verbose=1 if sys.stdout.isatty() else 2,
     )
     for split in ("validation", "test"):
         for views, accuracy in record.get(f"{split}_accuracy", {}).items():
             print(f"{split} accuracy {accuracy:.2%} with {views} test-time view{'s' if views != '1' else ''}")
-    print(f"{record['seconds'] / 60:.1f} minutes of training; record models/runs/{record['name']}.json")
+    if "seconds" in record:
+        print(f"{record['seconds'] / 60:.1f} minutes of training")
+    print(f"record models/runs/{record['name']}.json")
 
 
 if __name__ == "__main__":

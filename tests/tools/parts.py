@@ -187,10 +187,11 @@ def training_row(name, records):
     views = max(records[0]["test_accuracy"], key=int)
     accuracies = [100 * record["test_accuracy"][views] for record in records]
     spread = f" ± {statistics.stdev(accuracies):.1f}" if len(records) > 1 else ""
-    minutes_each = statistics.mean(record["seconds"] for record in records) / 60
+    seconds = [record["seconds"] for record in records if "seconds" in record]
+    minutes_each = f"{statistics.mean(seconds) / 60:.1f}" if seconds else "–"
     first = records[0]
     accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
-    cells = [name, f"{first['parameters']:,}", first["epochs"], f"{minutes_each:.1f}", accuracy, views, len(records)]
+    cells = [name, f"{first['parameters']:,}", first["epochs"], minutes_each, accuracy, views, len(records)]
     return f"| {' | '.join(map(str, cells))} |"
 
 
