@@ -198,11 +198,12 @@ def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
     assert record["precision"] == training.fastest_precision()
 
 
-def test_a_network_trained_on_the_stand_in_is_not_published(tmp_path, monkeypatch):
-    run_in(tmp_path, random_data(STAND_IN), monkeypatch)
+@pytest.mark.parametrize("network, source", [("fast_cnn", STAND_IN), ("three_conv_small", "CIFAR-10, a copy")])
+def test_another_network_and_one_trained_on_the_stand_in_are_not_published(network, source, tmp_path, monkeypatch):
+    run_in(tmp_path, random_data(source), monkeypatch)
     monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")
-    with pytest.raises(ValueError, match="expected CIFAR-10 for a network to publish; found the stand-in"):
-        training.run("published", RECIPES["fast_cnn"], publish=True)
+    with pytest.raises(ValueError, match=f"expected a fast_cnn on CIFAR-10 to publish; found {network} on {source}"):
+        training.run("published", RECIPES[network], publish=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -435,11 +435,11 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
         The record as a dict.
 
     Raises:
-        ValueError: if a network trained on the stand-in would be published.
+        ValueError: if another network than a `fast_cnn`, or one trained on the stand-in, would be published.
     """
     whole = load_cifar10()
-    if publish and whole.is_stand_in:
-        raise ValueError("run: expected CIFAR-10 for a network to publish; found the stand-in: set CIFAR10_DIR.")
+    if publish and (whole.is_stand_in or recipe.network != "fast_cnn"):
+        raise ValueError(f"run: expected a fast_cnn on CIFAR-10 to publish; found {recipe.network} on {whole.source}.")
     data = subset(whole, replace(PROFILES["full"], train=recipe.images))
     splits = {"validation": (data.x_validation, data.y_validation)}
     if test:
