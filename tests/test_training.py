@@ -346,7 +346,7 @@ def test_whiten_makes_the_outputs_of_the_first_layers_uncorrelated_and_freezes_t
     training.whiten(network, pixels)
     layer = network.get_layer("whitening")
     assert layer.trainable_weights == []
-    outputs = np.asarray(layer(network.layers[0](pixels)), np.float32)[..., :12].reshape(-1, 12)
+    outputs = np.asarray(layer(network.get_layer("standardising")(pixels)), np.float32)[..., :12].reshape(-1, 12)
     np.testing.assert_allclose(np.cov(outputs, rowvar=False), np.eye(12), atol=0.02)
 
 

@@ -98,12 +98,12 @@ def whiten(model, images, count=5_000):
     """Set the layer "whitening" of a model to `whitening_kernel` of the images that reach it, and freeze it.
 
     Args:
-        model: a network whose first layer standardises and whose second one is called "whitening", as `fast_cnn`.
+        model: a network with layers called "standardising" and "whitening", as `fast_cnn`.
         images: uint8 training images, shape (n, height, width, 3); the first `count` are used.
         count: number of images.
     """
     layer = model.get_layer("whitening")
-    standardised = np.asarray(model.layers[0](np.asarray(images[:count])), np.float32)
+    standardised = np.asarray(model.get_layer("standardising")(np.asarray(images[:count])), np.float32)
     kernel = whitening_kernel(standardised, size=layer.kernel_size[0])
     layer.set_weights([kernel, np.zeros(kernel.shape[-1], np.float32)])
     layer.trainable = False
@@ -450,7 +450,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
         print(f"Going on where an earlier run stopped; to begin anew, delete {checkpoints}.")
     model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=checkpoints, verbose=verbose)
     seconds = history.pop("seconds")
-    facts = {"precision": model.layers[1].dtype_policy.name}
+    facts = {"precision": model.dtype_policy.name}
     if timed:
         history["seconds"] = seconds
         facts["seconds"] = round(sum(seconds), 1)
