@@ -151,7 +151,7 @@ def _save(path, model, source, options, halve=False):
 
 
 def _halve(path):
-    """Rewrite a file of weights with 16 bits for every number of a kernel; shifts, means and variances keep theirs."""
+    """Rewrite a file of weights, kernels in half precision and compressed; shifts, means and variances stay."""
     contents = {}
 
     def read(name, item):
@@ -163,8 +163,11 @@ def _halve(path):
         for name, array in contents.items():
             if array is None:
                 file.create_group(name)
+            elif array.ndim > 1:
+                half = array.astype(np.float16)
+                file.create_dataset(name, data=half, compression="gzip", compression_opts=9, shuffle=True)
             else:
-                file[name] = array.astype(np.float16) if array.ndim > 1 else array
+                file[name] = array
 
 
 def _load(path):

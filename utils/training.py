@@ -153,19 +153,25 @@ def predict_averaged(model, images, views=6, batch_size=500):
     """
     if views not in (1, 2, 6):
         raise ValueError(f"predict_averaged: expected views of 1, 2 or 6; found {views}.")
+    return _predict_views(model, images, views, batch_size)[views]
+
+
+def _predict_views(model, images, most, batch_size=500):
+    """The logits for every number of views up to the most; no view is predicted twice."""
 
     def predict(pixels):
         return model.predict(pixels, batch_size=batch_size, verbose=0)
 
     def both_sides(pixels):
-        return (predict(pixels) + predict(pixels[:, :, ::-1])) / 2
+        return predict(pixels) + predict(pixels[:, :, ::-1])
 
-    if views == 1:
-        return predict(images)
-    if views == 2:
-        return both_sides(images)
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    return both_sides(images) / 2 + (both_sides(padded[:, :-2, :-2]) + both_sides(padded[:, 2:, 2:])) / 4
+    averaged = {1: predict(images)}
+    if most >= 2:
+        averaged[2] = (averaged[1] + predict(images[:, :, ::-1])) / 2
+    if most >= 6:
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        averaged[6] = averaged[2] / 2 + (both_sides(padded[:, :-2, :-2]) + both_sides(padded[:, 2:, 2:])) / 8
+    return averaged
 
 
 @dataclass(frozen=True)
@@ -408,6 +414,21 @@ def load_runs(name):
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]
 
 
+def patchworks(count=20):
+    """Pictures of random colours in squares, the same on every machine and under every version of every library.
+
+    A network's answers to them say nothing, but show whether it is the same network elsewhere.
+
+    Args:
+        count: number of pictures.
+
+    Returns:
+        uint8 array, shape (count, 32, 32, 3), values 0 to 255.
+    """
+    colours = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return colours.repeat(8, axis=1).repeat(8, axis=2)
+
+
 def fastest_precision():
     """The dtype policy of Keras that trains fastest here: "mixed_bfloat16" where the CPU has it, else "float32"."""
     return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & set(processor_flags()) else "float32"
@@ -425,7 +446,8 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
         recipe: a `Recipe`.
         seed: int, as for `train`.
         test: whether to predict the test images too, once, at the end. The logits of validation and test images,
-            float16 arrays of shape (n, 10), then stand beside the record, in `NAME-seedS.npz`, with their labels.
+            float16 arrays of shape (n, 10), then stand beside the record, in `NAME-seedS.npz`, with their labels and
+            the logits of `patchworks`, float32.
         publish: whether the network becomes the one that `load_published` gives; it is measured as that gives it.
         timed: whether the record keeps the seconds; not where the machine did other work meanwhile.
         command: what the record says about how it was made.
@@ -459,7 +481,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
     if publish:
         exact = save_published(model, whole.source, **recipe.options)
         model = load_published()
-    logits = {split: _logits(model, images, recipe.views) for split, (images, _) in splits.items()}
+    logits = {split: _predict_views(model, images, recipe.views) for split, (images, _) in splits.items()}
     if publish:
         facts["same_class_as_in_full_precision"] = {
             split: _agreement(logits[split][1], predict_averaged(exact, images, views=1))
@@ -481,7 +503,8 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
     if test:
         best = {split: views[recipe.views].astype(np.float16) for split, views in logits.items()}
         labels = {f"{split}_labels": labels.astype(np.uint8) for split, (_, labels) in splits.items()}
-        np.savez_compressed(path.with_suffix(".npz"), **best, **labels)
+        known = {"patchworks": predict_averaged(model, patchworks(), views=1)}
+        np.savez_compressed(path.with_suffix(".npz"), **best, **labels, **known)
     shutil.rmtree(checkpoints)
     return load_run(record_name)
 
@@ -489,11 +512,6 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
 def _agreement(first, second):
     """The share of images for which two arrays of logits name the same class."""
     return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
-
-
-def _logits(model, images, most_views):
-    """Logits with every number of test-time views up to the recipe's own."""
-    return {views: predict_averaged(model, images, views) for views in (1, 2, 6) if views <= most_views}
 
 
 def _accuracies(logits, labels):

@@ -204,10 +204,11 @@ def published(runs):
     accuracies = record["test_accuracy"]
     views = max(accuracies, key=int)
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
+    in_minutes = f" in {record['seconds'] / 60:.0f} minutes" if "seconds" in record else ""
     lines = [
         f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
         f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
-        f"{views} views. One training of {record['seconds'] / 60:.0f} minutes."
+        f"{views} views. One training of {record['epochs']} epochs{in_minutes}."
     ]
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
