@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
-.PHONY: help lab run test publish sync sync-check clean
+.PHONY: help lab run test test-colab publish sync sync-check clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
@@ -21,6 +21,10 @@ test: .venv/.installed ## check the code, the notebooks' form, and run all tests
 	@$(VENV_PYTHON) tests/tools/sync.py --check
 	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
 
+test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
+	@.venv-colab/bin/python -m pytest tests/test_published.py
+	@KERAS_BACKEND=jax .venv-colab-tpu/bin/python -m pytest tests/test_published.py
+
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
 	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
 
@@ -30,9 +34,23 @@ sync: .venv/.installed ## write badges, navigation, set-up cells and tables (for
 sync-check: .venv/.installed ## say what `make sync` would change, and which links lead nowhere
 	@$(VENV_PYTHON) tests/tools/sync.py --check
 
-clean: ## remove everything generated except .venv, which takes long to install
+clean: ## remove everything generated except the environments, which take long to install
 	rm -rf build .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# The versions of Colab's runtimes, on this machine's Python. The one for TPUs has no TensorFlow.
+.venv-colab/.installed: requirements.txt tests/requirements.txt tests/constraints-colab.txt
+	@$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear $(@D)
+	@echo "Installing into $(@D), only this once ..."
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c tests/constraints-colab.txt
+	@touch $@
+
+.venv-colab-tpu/.installed: requirements.txt tests/constraints-colab-tpu.txt
+	@$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear $(@D)
+	@echo "Installing into $(@D), only this once ..."
+	@grep -v '^tensor' requirements.txt > $(@D)/requirements.txt
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $(@D)/requirements.txt jax -c tests/constraints-colab-tpu.txt
+	@touch $@
 
 # An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.
 .venv/.installed: requirements.txt tests/requirements.txt
