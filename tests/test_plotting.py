@@ -37,6 +37,12 @@ RANGES = pd.DataFrame(
     {"validation, mean (%)": [70.0, 72.5, 71.0], "lowest (%)": [69.0, 72.0, 71.0], "highest (%)": [71.5, 73.0, 71.0]},
     index=["none", "dropout", "all of them"],
 )
+MATRIX = pd.DataFrame(np.arange(100).reshape(10, 10), CLASS_NAMES, CLASS_NAMES)
+CURVES = {name: (np.array([0.5, 0.75, 1.0]), np.array([1.0, 0.5, 0.0]), 0.8) for name in CLASS_NAMES}
+BINS = pd.DataFrame(
+    {"from": [0, 0.5], "to": [0.5, 1], "confidence": [np.nan, 0.8], "accuracy": [np.nan, 0.6], "images": [0, 5]}
+)
+ACCURACIES = pd.DataFrame({"model": 90.0, "low": 88.0, "high": 92.0, "people": 95.0}, CLASS_NAMES)
 
 
 def every_figure(images, probabilities):
@@ -52,6 +58,12 @@ def every_figure(images, probabilities):
     yield plotting.correlations({"one": np.eye(12), "another": -np.eye(12)}, "Two matrices")
     yield plotting.prediction(images[0], probabilities[0], 3)
     yield plotting.prediction_grid(images, probabilities, labels)
+    yield plotting.heat_map(MATRIX, "Counts", "images").figure
+    yield plotting.interval_histogram([0.4, 0.5, 0.6], 0.4, 0.6, "Three means", "mean").figure
+    yield plotting.precision_recall(CURVES, "Ten classes")
+    yield plotting.reliability_diagram({"before": BINS, "after": BINS}, "Two temperatures")
+    yield plotting.class_accuracies(ACCURACIES, "Model and people").figure
+    yield plotting.feature_maps({"one layer": np.zeros((4, 4, 3)), "another": np.zeros((2, 2, 3))}, "Two layers")
 
 
 def figures_of_records():
@@ -166,6 +178,53 @@ def test_filter_responses_share_one_scale_around_zero(images):
     maps = {"small": np.array([[0.0, 0.5]]), "large": np.array([[-2.0, 1.0]])}
     figure = plotting.filter_responses(images[0], maps, "Two filters")
     assert [axis.images[0].get_clim() for axis in figure.axes[1:3]] == [(-2, 2), (-2, 2)]
+
+
+def test_a_heat_map_writes_every_number_and_can_leave_the_diagonal_out_of_its_scale():
+    for mistakes_only, largest in ((False, 99), (True, 98)):
+        axis = plotting.heat_map(MATRIX, "Counts", "images", mistakes_only=mistakes_only)
+        assert sorted(int(text.get_text()) for text in axis.texts) == list(range(100))
+        assert axis.collections[0].get_clim() == (0, largest)
+        assert [text.get_text() for text in axis.get_yticklabels()] == list(CLASS_NAMES)
+    places = {text.get_position(): text.get_text() for text in axis.texts}
+    assert places[(0.5, 1.5)] == "10"  # row 1, column 0
+    assert places[(3.5, 3.5)] == "33"
+
+
+def test_an_interval_is_drawn_where_it_ends():
+    axis = plotting.interval_histogram([0.4, 0.5, 0.6], 0.41, 0.59, "Three means", "mean")
+    assert [line.get_xdata()[0] for line in axis.lines] == [0.41, 0.59]
+    assert sum(bar.get_height() for bar in axis.patches) == 3
+
+
+def test_precision_stands_over_recall_in_a_panel_for_each_class():
+    axes = plotting.precision_recall({**CURVES, "an eleventh": CURVES["cat"]}, "Eleven classes").axes
+    drawn = [axis for axis in axes if axis.lines]
+    assert [axis.get_title() for axis in drawn] == [f"{name}, average 0.80" for name in (*CLASS_NAMES, "an eleventh")]
+    precision, recall, _ = CURVES["cat"]
+    assert (drawn[3].lines[0].get_xdata() == recall).all() and (drawn[3].lines[0].get_ydata() == precision).all()
+
+
+def test_a_reliability_diagram_draws_accuracy_and_number_of_each_bin():
+    figure = plotting.reliability_diagram({"before": BINS, "after": BINS}, "Two temperatures")
+    upper, lower = figure.axes[0], figure.axes[2]
+    assert [upper.get_title(), figure.axes[1].get_title()] == ["before", "after"]
+    bar = upper.patches[1]
+    assert (bar.get_x(), bar.get_width(), bar.get_height()) == (0.5, 0.5, 0.6)
+    assert [bar.get_height() for bar in lower.patches] == [0, 5]
+
+
+def test_model_and_people_differ_by_a_mark_and_by_colour():
+    model, people = plotting.class_accuracies(ACCURACIES, "Model and people").lines
+    assert model.get_marker() != people.get_marker() and model.get_color() != people.get_color()
+    assert list(model.get_xdata()) == [90] * 10 and list(people.get_xdata()) == [95] * 10
+
+
+def test_feature_maps_stand_in_a_row_for_each_layer():
+    maps = {"one layer": np.random.default_rng(0).random((4, 4, 3)), "another": np.ones((2, 2, 3))}
+    axes = plotting.feature_maps(maps, "Two layers").axes
+    assert [axis.get_ylabel() for axis in axes] == ["one layer", "", "", "another", "", ""]
+    assert (axes[1].images[0].get_array() == maps["one layer"][..., 1]).all()
 
 
 @pytest.mark.parametrize("label, verdict, colour", [(3, "right", plotting.BLUE), (5, "wrong", plotting.VERMILLION)])

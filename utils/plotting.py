@@ -362,3 +362,158 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
         prediction(images[number], probabilities[number], int(labels[number]), pair)
         pair[1].tick_params(labelsize=8)
     return figure
+
+
+def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
+    """Draw a confusion matrix, every number in its cell.
+
+    Args:
+        matrix: square DataFrame, one row a true class, one column an answer: counts, or shares in per cent.
+        heading: title of the figure.
+        label: what the numbers are, with their unit.
+        digits: digits after the point.
+        mistakes_only: whether the diagonal stays without colour, so that the scale is that of the mistakes.
+
+    Returns:
+        The Axes.
+    """
+    import seaborn
+
+    _, axis = plt.subplots(figsize=(9, 7))
+    diagonal = np.eye(len(matrix), dtype=bool)
+    seaborn.heatmap(
+        matrix, mask=diagonal & mistakes_only, annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 9},
+        cmap="Blues", vmin=0, linewidths=0.5, cbar_kws={"label": label}, ax=axis,
+    )  # fmt: skip
+    axis.set_facecolor("#EEEEEE")
+    if mistakes_only:
+        for place, value in enumerate(np.diagonal(matrix)):
+            axis.text(place + 0.5, place + 0.5, f"{value:.{digits}f}", ha="center", va="center", fontsize=9, color=GREY)
+    axis.set(xlabel="what the model answers", ylabel="what it is", title=title(heading))
+    axis.tick_params(length=0)
+    axis.tick_params(axis="x", rotation=45)
+    axis.tick_params(axis="y", rotation=0)
+    return axis
+
+
+def interval_histogram(values, low, high, heading, label):
+    """Draw how often each value came out, and the bounds of the interval that was taken from them.
+
+    Args:
+        values: numbers, shape (n,).
+        low: lower bound.
+        high: upper bound.
+        heading: title of the figure.
+        label: what the values are, with their unit.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(8, 3.2))
+    axis.hist(values, bins=30, color=BLUE, alpha=0.8)
+    for bound in (low, high):
+        axis.axvline(bound, color=VERMILLION, linestyle="--", label="bounds of the interval" if bound is low else None)
+    axis.set(xlabel=label, ylabel="how often", title=title(heading))
+    axis.figure.legend(loc="outside lower center", frameon=False)
+    return axis
+
+
+def precision_recall(curves, heading, columns=5):
+    """Draw precision against recall, one panel a class.
+
+    Args:
+        curves: dict from the name of a class to `(precision, recall, average)`: two arrays of the same length, as
+            `sklearn.metrics.precision_recall_curve` returns them first, and the average precision, 0 to 1.
+        heading: title of the figure.
+        columns: panels in a row.
+
+    Returns:
+        The Figure.
+    """
+    rows = -(-len(curves) // columns)
+    size = (2.6 * columns, 2.7 * rows + 0.5)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(curves) :]:
+        axis.axis("off")
+    for axis, (name, (precision, recall, average)) in zip(axes.flat, curves.items(), strict=False):
+        axis.step(recall, precision, where="post", color=BLUE)
+        axis.fill_between(recall, precision, step="post", color=BLUE, alpha=0.15)
+        axis.set_title(f"{name}, average {average:.2f}", fontsize=10)
+        axis.set(xlim=(0, 1.02), ylim=(0, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axis.set_xlabel("recall", fontsize=9)
+        axis.set_ylabel("precision", fontsize=9)
+        axis.grid(alpha=0.3)
+    figure.suptitle(title(heading))
+    return figure
+
+
+def reliability_diagram(tables, heading):
+    """Draw how many answers of each confidence are right, and below how many answers have that confidence.
+
+    Args:
+        tables: dict from a caption to what `utils.evaluation.reliability` returns.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, axes = plt.subplots(
+        2, len(tables), figsize=(1 + 4.2 * len(tables), 6), height_ratios=(3, 1), sharex=True, sharey="row",
+        squeeze=False,
+    )  # fmt: skip
+    for (upper, lower), (caption, table) in zip(axes.T, tables.items(), strict=True):
+        widths = table["to"] - table["from"]
+        upper.bar(table["from"], table["accuracy"], widths, align="edge", color=BLUE, edgecolor="white", alpha=0.8)
+        upper.plot([0, 1], [0, 1], "--", color=VERMILLION, label="as often right as it says")
+        upper.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+        upper.set_title(caption, fontsize=11)
+        lower.bar(table["from"], table["images"], widths, align="edge", color=GREY, edgecolor="white")
+        lower.set(xlabel="confidence", ylabel="images")
+    upper.figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    figure.suptitle(title(heading))
+    return figure
+
+
+def class_accuracies(table, heading):
+    """Draw a model's accuracy on each class as a dot with its interval, and that of people as a square.
+
+    Args:
+        table: DataFrame of percentages, one row a class: "model", "low", "high" and "people".
+        heading: title of the figure.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(9, 5))
+    places = np.arange(len(table))
+    axis.hlines(places - 0.12, table["low"], table["high"], color=BLUE, linewidth=2)
+    axis.plot(table["model"], places - 0.12, "o", color=BLUE, label="model, with its 95% interval")
+    axis.plot(table["people"], places + 0.12, "s", color=VERMILLION, label="people, one judgement")
+    axis.set_yticks(places, table.index)
+    axis.invert_yaxis()
+    axis.set(xlabel="right (%)", ylabel="class", title=title(heading))
+    axis.grid(axis="x", alpha=0.3)
+    axis.figure.legend(ncols=2, loc="outside lower center", frameon=False)
+    return axis
+
+
+def feature_maps(maps, heading):
+    """Show feature maps of one image, one row a layer, each map in its own scale from dark (least) to bright (most).
+
+    Args:
+        maps: dict from the caption of a row to a float array, shape (rows, columns, maps), the same number of maps in
+            each.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    count = next(iter(maps.values())).shape[-1]
+    figure, axes = plt.subplots(len(maps), count, figsize=(1.3 * count + 1, 1.45 * len(maps) + 0.5), squeeze=False)
+    for row, (caption, values) in zip(axes, maps.items(), strict=True):
+        for number, axis in enumerate(row):
+            axis.imshow(values[..., number], cmap="cividis")
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(caption, fontsize=10)
+    figure.suptitle(title(heading))
+    return figure
