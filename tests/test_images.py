@@ -4,6 +4,7 @@ import inspect
 import io
 import os
 import struct
+import sys
 import zlib
 
 import keras
@@ -16,7 +17,17 @@ from PIL import Image, ImageDraw
 
 from utils.data import CLASS_NAMES
 from utils.evaluation import energy, rejection_threshold
-from utils.images import MOST_BYTES, MOST_PIXELS, PAD_COLOUR, WAYS, classify, load_folder, load_image, to_cifar_size
+from utils.images import (
+    MOST_BYTES,
+    MOST_PIXELS,
+    PAD_COLOUR,
+    WAYS,
+    classify,
+    gather,
+    load_folder,
+    load_image,
+    to_cifar_size,
+)
 from utils.training import predict_averaged
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -571,6 +582,65 @@ def test_what_is_no_folder_of_pictures_is_refused(tmp_path):
         ValueError, match=r"expected pictures in this folder, found none; copy some into it \(.bmp .gif"
     ):
         load_folder(tmp_path)
+
+
+# One choice for all
+
+
+def test_a_choice_may_be_one_picture_or_a_folder(folder, tmp_path, capsys):
+    path, content = folder / "10.png", (folder / "10.png").read_bytes()
+    for choice, name in ((path, "10.png"), (str(path), "10.png"), (content, "the picture")):
+        pictures = gather(choice)
+        assert list(pictures) == [name] and pictures[name].size == (700, 300) and pictures.unreadable == {}
+    with MirrorServer(content) as server:
+        assert list(gather(server.url("good") + "?width=500#top")) == ["good"]
+    assert list(gather(str(folder))) == ["9.JPG", "10.png", "a.webp"]
+    assert "3 of 6 pictures" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="similar names there: 10.png"):
+        gather(folder / "10.pn")
+    for name in ("9.JPG", "10.png", "a.webp"):
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match="broken.gif: expected a picture"):
+        gather(folder)
+
+
+class Colab:
+    """What `google.colab` offers, without its buttons."""
+
+    def __init__(self, uploaded):
+        self.uploaded, self.mounted = uploaded, []
+
+    def upload(self):
+        return self.uploaded
+
+    def mount(self, place):
+        self.mounted.append(place)
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    stub = Colab({"a cat.png": encoded(two_halves()), "notes.txt": b"no picture"})
+    for part in ("files", "drive"):
+        monkeypatch.setitem(sys.modules, f"google.colab.{part}", stub)
+    return stub
+
+
+def test_in_colab_files_are_uploaded_and_the_drive_is_connected(colab, capsys):
+    pictures = gather("upload")
+    assert list(pictures) == ["a cat.png"] and list(pictures.unreadable) == ["notes.txt"]
+    assert "1 of 2 pictures in the upload could not be read: notes.txt" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="/content/drive/MyDrive/cat.jpg: expected a picture file, found none"):
+        gather("/content/drive/MyDrive/cat.jpg")
+    assert colab.mounted == ["/content/drive"]
+    colab.uploaded = {}
+    with pytest.raises(ValueError, match="upload: expected at least one picture, found none; run this again"):
+        gather("upload")
+
+
+@pytest.mark.parametrize("choice", ["upload", "/content/drive/MyDrive/cat.jpg"])
+def test_elsewhere_what_only_colab_has_is_refused_in_a_sentence(choice):
+    with pytest.raises(ValueError, match="expected Google Colab, found another place; give the path of a picture"):
+        gather(choice)
 
 
 # The model's answer

@@ -43,6 +43,8 @@ BINS = pd.DataFrame(
     {"from": [0, 0.5], "to": [0.5, 1], "confidence": [np.nan, 0.8], "accuracy": [np.nan, 0.6], "images": [0, 5]}
 )
 ACCURACIES = pd.DataFrame({"model": 90.0, "low": 88.0, "high": 92.0, "people": 95.0}, CLASS_NAMES)
+PHOTO = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)
+ANSWER = pd.Series([0.25, 0.7, 0.05], index=["cup", "house", "tree"])
 
 
 def every_figure(images, probabilities):
@@ -64,11 +66,14 @@ def every_figure(images, probabilities):
     yield plotting.reliability_diagram({"before": BINS, "after": BINS}, "Two temperatures")
     yield plotting.class_accuracies(ACCURACIES, "Model and people").figure
     yield plotting.feature_maps({"one layer": np.zeros((4, 4, 3)), "another": np.zeros((2, 2, 3))}, "Two layers")
+    yield plotting.scores({"familiar": np.arange(5.0), "strange": np.zeros(2)}, 1.0, "score", "Scores").figure
 
 
 def figures_of_records():
     yield plotting.bars(COSTS, "Costs")
     yield plotting.ranges(RANGES, "Three settings")
+    yield plotting.photo_answer(PHOTO, PHOTO[:32, :32], ANSWER, "A photo")
+    yield plotting.occlusion(PHOTO[:32, :32], np.eye(32) - 0.5, "What hiding does")
 
 
 def heading(figure):
@@ -250,3 +255,32 @@ def test_text_colours_have_enough_contrast_on_white():
     assert contrast("#767676") == pytest.approx(4.54, abs=0.01)
     for colour in (plotting.BLUE, plotting.VERMILLION, plotting.GREEN, plotting.GREY):
         assert contrast(colour) >= 4.5, colour
+
+
+def test_a_photo_stands_beside_its_small_form_and_its_answer():
+    left, middle, right = plotting.photo_answer(PHOTO, PHOTO[:32, :32], ANSWER, "A photo").axes
+    assert (left.get_xlabel(), middle.get_xlabel()) == ("60 × 40 pixels", "32 × 32 pixels")
+    assert right.get_title() == "answer: house"
+    assert [bar.get_width() for bar in right.patches] == [0.25, 0.7, 0.05]
+    assert [label.get_text() for label in right.texts] == ["25%", "70%", "5%"]
+    assert len({bar.get_facecolor() for bar in right.patches}) == 2
+
+
+def test_scores_tell_rejected_pictures_by_their_mark_and_keep_far_ones_in_sight():
+    groups = {"familiar": np.array([0.0, 1.0, 2.0]), "strange": np.array([0.5, 100.0])}
+    axis = plotting.scores(groups, 1.0, "score", "Scores")
+    drawn = {}
+    for line in axis.lines:
+        drawn.setdefault(line.get_marker(), []).extend(line.get_xdata())
+    assert sorted(drawn["o"]) == [1, 2, 3] and sorted(drawn["x"]) == [0, 0.5]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["familiar", "strange"]
+    assert [entry.get_text() for entry in axis.figure.legends[0].get_texts()] == ["kept", "rejected", "threshold"]
+
+
+def test_an_occlusion_map_has_zero_in_the_middle_of_its_scale():
+    changes = np.zeros((32, 32))
+    changes[3, 4] = -2
+    axis = plotting.occlusion(PHOTO[:32, :32], changes, "Hidden").axes[1]
+    shown = axis.images[-1]
+    assert shown.get_clim() == (-2, 2) and (shown.get_array() == changes).all()
+    plotting.occlusion(PHOTO[:32, :32], np.zeros((32, 32)), "Nothing changes")

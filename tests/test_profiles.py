@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from utils.profiles import PROFILES, current_profile, describe_machine, describe_processor, processor_flags
+from utils.profiles import (
+    PROFILES,
+    current_profile,
+    describe_machine,
+    describe_processor,
+    native_log_discarded,
+    processor_flags,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,3 +82,12 @@ def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence(tmp_pat
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("tensorflow is not installed here."), done.stderr
     assert "Change runtime type" in done.stdout
+
+
+def test_what_native_code_logs_is_dropped_and_only_meanwhile(capfd):
+    os.write(2, b"before ")
+    with pytest.raises(KeyError), native_log_discarded():
+        os.write(2, b"meanwhile ")
+        raise KeyError
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"

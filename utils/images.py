@@ -1,6 +1,7 @@
 """A reader's own picture, from wherever it is, to the pixels a model sees and to its answer. Imports no TensorFlow."""
 
 import difflib
+import importlib
 import os
 import re
 import stat
@@ -28,6 +29,7 @@ WAYS = ("crop", "squash", "pad")
 PAD_COLOUR = (125, 123, 114)  # mean of the 50,000 training images, the least telling colour
 
 _SIZE = (32, 32)
+_DRIVE = "/content/drive"
 _PATH = (str, os.PathLike)
 _BYTES = (bytes, bytearray, memoryview)
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -122,20 +124,88 @@ def load_folder(folder, *, longest_side=512):
     if not paths:
         remedy = f"copy some into it ({' '.join(sorted(_ENDINGS))})"
         raise ValueError(_refusal(folder, "pictures in this folder", "none", remedy))
+    return read_all({path.name: path for path in paths}, folder, longest_side)
+
+
+def read_all(sources, where, longest_side=None):
+    """Read several pictures; those that cannot be read stop nothing, are kept with the reason, and printed.
+
+    Args:
+        sources: dict from name to what `load_image` reads.
+        where: what the printed line calls the place they come from.
+        longest_side: larger pictures are reduced to this many pixels; None to keep them as they are.
+
+    Returns:
+        `Pictures`.
+    """
     readable, unreadable = {}, {}
-    for path in paths:
+    for name, source in sources.items():
         try:
-            image = load_image(path)
+            image = load_image(source)
         except (ValueError, FileNotFoundError) as error:
-            unreadable[path.name] = str(error)
+            unreadable[name] = str(error)
             continue
         if longest_side is not None:
             image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-        readable[path.name] = image
+        readable[name] = image
     if unreadable:
         names = ", ".join(unreadable)
-        print(f"{len(unreadable)} of {len(paths)} pictures in {folder} could not be read: {names} (see .unreadable).")
+        print(f"{len(unreadable)} of {len(sources)} pictures in {where} could not be read: {names} (see .unreadable).")
     return Pictures(readable, unreadable)
+
+
+def gather(choice):
+    """Read what a reader chose, one picture or several, wherever it is. Asks only where "upload" was chosen.
+
+    Args:
+        choice: what `load_image` reads; or a folder; or, in Colab, "upload", to choose files of one's own computer. For
+            a path below /content/drive Colab is first asked to connect the reader's Google Drive.
+
+    Returns:
+        `Pictures` by file name, at least one entry.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if no picture can be read or none is there, or "upload" or the Drive is chosen outside Colab.
+    """
+    if isinstance(choice, str) and choice == "upload":
+        uploaded = _colab("files").upload()
+        if not uploaded:
+            raise ValueError("upload: expected at least one picture, found none; run this again and choose a file.")
+        pictures = read_all(uploaded, "the upload")
+    elif isinstance(choice, _PATH) and _is_folder(choice):
+        pictures = load_folder(choice)
+    else:
+        pictures = Pictures({_file_name(choice): load_image(choice)}, {})
+    if not pictures:
+        raise ValueError(next(iter(pictures.unreadable.values())))
+    return pictures
+
+
+def _is_folder(choice):
+    """Whether a path leads to a folder; one in Google Drive is first made to lead anywhere."""
+    path = os.path.expanduser(choice)
+    if os.fspath(path).startswith(f"{_DRIVE}/") and not os.path.ismount(_DRIVE):
+        _colab("drive").mount(_DRIVE)
+    return os.path.isdir(path)
+
+
+def _file_name(choice):
+    """The last part of a path or an address."""
+    if not isinstance(choice, _PATH):
+        return _name(choice)
+    text = os.fspath(choice).strip()
+    return Path(re.split("[?#]", text)[0] if "://" in text else text).name or _name(choice)
+
+
+def _colab(part):
+    """A part of Colab's own package, which exists only there."""
+    try:
+        return importlib.import_module(f"google.colab.{part}")
+    except ImportError:
+        raise ValueError(
+            f"{part}: expected Google Colab, found another place; give the path of a picture or its address."
+        ) from None
 
 
 def to_cifar_size(image, how="crop"):

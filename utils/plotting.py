@@ -517,3 +517,97 @@ def feature_maps(maps, heading):
         row[0].set_ylabel(caption, fontsize=10)
     figure.suptitle(title(heading))
     return figure
+
+
+def photo_answer(photo, pixels, probabilities, heading):
+    """Show a photo, the pixels that the model gets of it, and the probabilities of the classes.
+
+    The stand-in is not marked: the picture is the reader's own.
+
+    Args:
+        photo: PIL image or uint8 array, shape (height, width, 3).
+        pixels: uint8, shape (32, 32, 3).
+        probabilities: Series of values 0 to 1; its index names the classes.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(1.3, 1, 1.4))
+    for axis, image, caption in ((left, np.asarray(photo), "the photo"), (middle, pixels, "what the model gets")):
+        axis.imshow(image)
+        axis.set_title(caption, fontsize=11)
+        axis.set(xticks=[], yticks=[], xlabel=f"{image.shape[1]} × {image.shape[0]} pixels")
+    answer = probabilities.idxmax()
+    colours = [BLUE if name == answer else GREY for name in probabilities.index]
+    drawn = right.barh(probabilities.index, probabilities, color=colours)
+    right.bar_label(drawn, [f"{share:.0%}" for share in probabilities], padding=3, fontsize=9)
+    right.invert_yaxis()
+    right.set(xlim=(0, 1.12), xticks=[0, 0.5, 1], xlabel="probability")
+    right.set_title(f"answer: {answer}", fontsize=11, color=BLUE)
+    figure.suptitle(heading)
+    return figure
+
+
+def scores(groups, threshold, label, heading):
+    """Draw the scores of groups of pictures, one row a group and one dot a picture, with the threshold as a line.
+
+    Pictures below the threshold, which are rejected, are vermillion crosses. So that no far group squeezes the others
+    together, the axis ends half the width of the first group beyond it; what lies farther is drawn at its end.
+
+    Args:
+        groups: dict from a name to float scores, shape (n,); the familiar pictures first.
+        threshold: pictures of a lower score are rejected.
+        label: what the score is.
+        heading: title of the figure.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(9, 1.4 + 0.55 * len(groups)))
+    kept = {"marker": "o", "color": BLUE, "markersize": 3.5, "alpha": 0.5, "label": "kept"}
+    rejected = {"marker": "x", "color": VERMILLION, "markersize": 4, "label": "rejected"}
+    random = np.random.default_rng(0)
+    familiar = np.asarray(next(iter(groups.values())))
+    low, high = familiar.min() - np.ptp(familiar) / 2, familiar.max() + np.ptp(familiar) / 2
+    for row, values in enumerate(map(np.asarray, groups.values())):
+        places = row + random.uniform(-0.28, 0.28, len(values))
+        for chosen, style in ((values >= threshold, kept), (values < threshold, rejected)):
+            axis.plot(values[chosen].clip(low, high), places[chosen], linestyle="", **style)
+            style["label"] = None  # one entry of each kind in the legend is enough
+    axis.axvline(threshold, color=GREY, linestyle="--", label="threshold")
+    axis.set_yticks(range(len(groups)), groups)
+    axis.set(xlabel=label, ylabel="pictures", ylim=(len(groups) - 0.4, -0.6))
+    axis.set_title(title(heading))
+    axis.figure.legend(ncols=3, loc="outside lower center", frameon=False)
+    return axis
+
+
+def occlusion(image, changes, heading):
+    """Show an image beside what hiding each part of it does to an answer.
+
+    The stand-in is not marked: the picture is the reader's own.
+
+    Args:
+        image: uint8, shape (height, width, 3).
+        changes: float array, shape (rows, columns): the change at places spread evenly over the image.
+        heading: title of the figure.
+
+    Returns:
+        The Figure.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9))
+    height, width = image.shape[:2]
+    largest = max(np.abs(changes).max(), 1e-6)
+    left.imshow(image)
+    left.set_title("what the model gets", fontsize=11)
+    right.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    shown = right.imshow(changes, cmap="PuOr", vmin=-largest, vmax=largest, alpha=0.65, extent=extent)
+    right.set_title("where hiding it matters", fontsize=11)
+    figure.colorbar(shown, ax=right, label="change of the logit")
+    for axis in (left, right):
+        axis.set(xlabel="column", xticks=[0, width - 1], yticks=[0, height - 1])
+    left.set_ylabel("row")
+    figure.suptitle(heading)
+    return figure

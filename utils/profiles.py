@@ -117,7 +117,7 @@ def find_accelerator():
 
         counts = {jax.default_backend().upper(): jax.device_count()}
     else:
-        with _native_log_discarded():
+        with native_log_discarded():
             import tensorflow as tf
 
             counts = {kind: len(tf.config.list_physical_devices(kind)) for kind in ("TPU", "GPU")}
@@ -126,7 +126,7 @@ def find_accelerator():
 
 
 @contextlib.contextmanager
-def _native_log_discarded():
+def native_log_discarded():
     """Discard what native code writes to stderr: TensorFlow 2.21 logs there at its import and when it looks for a GPU,
     whatever TF_CPP_MIN_LOG_LEVEL says, and a notebook would save it."""
     stderr = os.dup(2)
