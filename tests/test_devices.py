@@ -25,11 +25,11 @@ import keras
 import numpy as np
 from utils.models import build_model
 
-def train(devices):
+def train(devices, **options):
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
     labels = np.arange(64) % 10
     with devices.scope():
-        model = build_model("three_conv_small", normalised=True)
+        model = build_model("three_conv_small", **options)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", loss, metrics=["accuracy"])
         history = model.fit(images, labels, batch_size=32, epochs=2, verbose=0).history
@@ -37,7 +37,7 @@ def train(devices):
         logits = model.predict(images, batch_size=32, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         model.save_weights(folder + "/a.weights.h5")
-        restored = build_model("three_conv_small", normalised=True)
+        restored = build_model("three_conv_small", **options)
         restored.load_weights(folder + "/a.weights.h5")
     np.testing.assert_allclose(restored.predict(images, verbose=0), logits, atol=1e-3)
     print("trained", np.isfinite(history["loss"]).all(), len(history["loss"]))
@@ -76,7 +76,7 @@ def test_the_cpu_can_play_two_devices_that_train_evaluate_save_and_load():
     first, replicas, trained, again = said.splitlines()
     assert "2 replicas" in first and 'asked for by kind="cpu-mirrored"' in first and again == first
     assert (replicas, trained) == ("2", "trained True 2")
-    assert "WARNING" not in stderr
+    assert "WARNING:tensorflow" not in stderr
 
 
 def test_the_environment_variable_replaces_auto_and_an_unknown_kind_is_refused():
@@ -101,7 +101,7 @@ def test_two_devices_asked_for_too_late_is_one_sentence():
 
 @on_jax
 def test_jax_trains_on_all_its_devices_at_once():
-    said, _ = run(TRAIN + "train(connect())", XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    said, _ = run(TRAIN + "train(connect(), normalised=True)", XLA_FLAGS="--xla_force_host_platform_device_count=8")
     assert "8 CPU devices (8 replicas), since no GPU or TPU was found" in said and "trained True 2" in said
 
 
@@ -153,7 +153,8 @@ resolver = tf.distribute.cluster_resolver.TPUClusterResolver
 tf.distribute.cluster_resolver.TPUClusterResolver = lambda tpu: resolver()
 connect()
 """
-    said, _ = run(unnamed, **{**fake_libtpu(*NEEDED), "TPU_NAME": "", "TPU_ACCELERATOR_TYPE": "v5litepod-1"})
+    settings = fake_libtpu(*NEEDED)
+    said, _ = run(unnamed, PYTHONPATH=settings["PYTHONPATH"], TPU_ACCELERATOR_TYPE="v5litepod-1")
     assert "could not connect, ValueError" in said
 
 
@@ -176,21 +177,27 @@ def gradients(scope, **options):
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         model.fit(images, labels, batch_size=64, shuffle=False, verbose=0)
         after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
-    return [(old.astype(float) - new) / RATE for old, new in zip(before, after, strict=True)]
+    return [np.ravel(old.astype(float) - new) / RATE for old, new in zip(before, after, strict=True)]
+
+def difference(one, two):
+    return float(np.linalg.norm(one - two) / np.linalg.norm(one))
+
 
 two = connect("cpu-mirrored")
 for options in ({}, {"normalised": True}):
-    pairs = zip(gradients(contextlib.nullcontext, **options), gradients(two.scope, **options), strict=True)
-    print(json.dumps([float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs]))
+    one_device, two_devices = gradients(contextlib.nullcontext, **options), gradients(two.scope, **options)
+    by_array = [difference(*pair) for pair in zip(one_device, two_devices, strict=True)]
+    print(json.dumps([max(by_array), difference(np.concatenate(one_device), np.concatenate(two_devices))]))
 """
 
 
 def test_gradients_on_two_devices_are_those_of_one_until_each_normalises_its_own_half():
     said, _ = run(STEP)
-    plain, normalised = (json.loads(line) for line in said.splitlines()[1:])
-    assert len(plain) == 10 and max(plain) < 1e-5
-    # TensorFlow normalises each half of the batch by itself; JAX writes one program for the whole batch
-    assert max(normalised) > 1e-2 if BACKEND == "tensorflow" else max(normalised) < 1e-2
+    (largest, plain), (_, normalised) = (json.loads(line) for line in said.splitlines()[1:])
+    assert max(largest, plain) < 1e-5
+    # TensorFlow normalises each half of the batch by itself; JAX writes one program for the whole batch. (By array
+    # there is nothing to compare: before a normalisation the gradient of a bias is zero.)
+    assert normalised > 1e-2 if BACKEND == "tensorflow" else normalised < 1e-3
 
 
 def test_all_modules_but_the_pipelines_and_their_recipes_do_without_tensorflow():

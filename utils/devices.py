@@ -106,8 +106,9 @@ def _find_tpu(tf):
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver), ""
-    except (ValueError, tf.errors.OpError) as error:
-        # seen: ValueError without a name, NotFoundError of a TensorFlow without TPU support, InternalError without TPU
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        # seen: ValueError without a name, URLError without network, NotFoundError of a TensorFlow without TPU support,
+        # InternalError of one with it on a machine without TPU
         return None, f"TensorFlow {tf.__version__} could not connect, {type(error).__name__}"
 
 
@@ -147,7 +148,7 @@ def _connect_jax(kind, asked_by):
     if kind in ("tpu", "gpu") and best != kind:
         raise RuntimeError(f"connect: {asked_by}: expected a {kind.upper()} and found none: {_ADVICE[kind]}.")
     platform = best if kind == "auto" else kind.removesuffix("-mirrored")
-    names = keras.distribution.list_devices(platform)
+    names = keras.distribution.list_devices(platform)[: 2 if kind == "cpu-mirrored" else None]
     found = f"a {best.upper()} was found" if best != "cpu" else "no GPU or TPU was found"
     distribution = keras.distribution.DataParallel(devices=names)
     name = _count(len(names), f"{platform.upper()} device")
