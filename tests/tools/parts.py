@@ -223,8 +223,8 @@ def badge_page(entries, repository):
         "<!-- written by `make sync`; changes made by hand are lost -->",
         "# Open a notebook in Colab\n",
         "A badge opens its notebook in Colab, which asks for the runtime in the third column; if you get another one, "
-        "choose it under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those notebooks run "
-        "for which TPU stands here.\n",
+        "choose it under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those "
+        "notebooks run for which TPU stands here.\n",
         "Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.\n",
         "| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |",
         "|---|---|---|--:|--:|",
