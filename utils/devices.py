@@ -3,7 +3,6 @@
 Imports neither of them before `connect` is called.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -40,7 +39,8 @@ def connect(kind="auto"):
     """Choose the devices to train on, and print one line: which, and why.
 
     Call it before anything is computed. TensorFlow gets a `TPUStrategy`, or a `MirroredStrategy` for several GPUs; one
-    GPU or the CPU needs no strategy. JAX gets `keras.distribution.DataParallel` over all devices of a kind.
+    GPU or the CPU needs no strategy. Its log is reduced to errors. JAX gets `keras.distribution.DataParallel` over all
+    devices of a kind.
 
     Args:
         kind: "auto" for the best there is: a TPU, all GPUs, or the CPU; "tpu", "gpu" or "cpu" to insist on one;
@@ -76,6 +76,7 @@ def connect(kind="auto"):
 def _connect_tensorflow(kind, asked_by):
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # strategies log each reduction, and that a CPU is no GPU
     if kind == "cpu-mirrored":
         return _mirror_cpu(tf, asked_by)
     no_tpu = ""
@@ -123,11 +124,7 @@ def _mirror_cpu(tf, asked_by):
                 f"connect: {asked_by}: expected to be called before TensorFlow computes anything: restart the kernel "
                 "and call it first."
             ) from None
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns that these are no GPUs
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    logger.setLevel(level)
     return Devices("the CPU as 2 logical devices", 2, _reason("", asked_by), strategy.scope)
 
 
