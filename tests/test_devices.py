@@ -195,9 +195,9 @@ def test_gradients_on_two_devices_are_those_of_one_until_each_normalises_its_own
     said, _ = run(STEP)
     (largest, plain), (_, normalised) = (json.loads(line) for line in said.splitlines()[1:])
     assert max(largest, plain) < 1e-5
-    # TensorFlow normalises each half of the batch by itself; JAX writes one program for the whole batch. (By array
-    # there is nothing to compare: before a normalisation the gradient of a bias is zero.)
-    assert normalised > 1e-2 if BACKEND == "tensorflow" else normalised < 1e-3
+    # TensorFlow normalises each half of the batch by itself; JAX writes one program for the whole batch, and differs by
+    # rounding that normalisation and pooling enlarge, no more than if the order of the images changes on one device.
+    assert normalised > 0.05 if BACKEND == "tensorflow" else normalised < 0.05
 
 
 def test_all_modules_but_the_pipelines_and_their_recipes_do_without_tensorflow():
