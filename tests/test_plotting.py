@@ -33,6 +33,7 @@ def probabilities():
 
 HISTORY = {"loss": [2.0, 1.5], "accuracy": [0.3, 0.4], "val_loss": [1.9, 1.6], "val_accuracy": [0.35, 0.38]}
 COSTS = pd.DataFrame({"seconds": [2.5, 1234.0], "parameters": [1.0, 3.0]}, index=["small", "large"])
+RATES = pd.Series([900.0, 3_100.0, 3_000.0], index=[32, 128, 1_024])
 RANGES = pd.DataFrame(
     {"validation, mean (%)": [70.0, 72.5, 71.0], "lowest (%)": [69.0, 72.0, 71.0], "highest (%)": [71.5, 73.0, 71.0]},
     index=["none", "dropout", "all of them"],
@@ -74,6 +75,7 @@ def figures_of_records():
     yield plotting.ranges(RANGES, "Three settings")
     yield plotting.photo_answer(PHOTO, PHOTO[:32, :32], ANSWER, "A photo")
     yield plotting.occlusion(PHOTO[:32, :32], np.eye(32) - 0.5, "What hiding does")
+    yield plotting.throughput(RATES, "Three batch sizes").figure
 
 
 def heading(figure):
@@ -172,6 +174,13 @@ def test_ranges_reach_from_the_lowest_to_the_highest_around_the_mean():
     assert list(axis.lines[0].get_xdata()) == [70.0, 72.5, 71.0]
     assert [text.get_text() for text in axis.get_yticklabels()] == list(RANGES.index)
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first row on top
+
+
+def test_throughput_draws_each_rate_over_its_batch_size_from_zero_on():
+    axis = plotting.throughput(RATES, "Three batch sizes")
+    assert dict(zip(axis.lines[0].get_xdata(), axis.lines[0].get_ydata(), strict=True)) == RATES.to_dict()
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["32", "128", "1,024"]
+    assert axis.get_ylim()[0] == 0 and "images" in axis.get_xlabel()
 
 
 def test_correlations_share_one_scale_from_minus_one_to_one():

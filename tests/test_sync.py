@@ -56,6 +56,17 @@ def test_readme_and_badge_page_have_a_row_for_each_notebook(root):
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
+def test_the_badge_page_names_each_runtime_and_says_how_to_point_the_badges_at_a_fork(root):
+    change(root, SECOND, '"runtime": "CPU"', '"runtime": "TPU"')
+    sync_main(root, "--repository", "someone/else")
+    page = (root / "colab_badges.md").read_text(encoding="utf-8")
+    runtimes = [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| [")]
+    assert runtimes == ["CPU", "TPU"]
+    assert "lead to someone/else" in page and "`make sync REPO=owner/name`" in page
+    metadata = parts.read_notebook(root / SECOND).metadata
+    assert (metadata.accelerator, metadata.colab.gpuType) == ("TPU", "V5E1")
+
+
 @pytest.mark.parametrize(("minutes", "shown"), [(None, "–"), (0.4, "under 1"), (1.4, "1"), (11.6, "12")])
 def test_minutes_are_shown_as_people_say_them(minutes, shown):
     entry = parts.Entry(None, "", "", "CPU", {"class": minutes, "full": None}, "")

@@ -611,3 +611,27 @@ def occlusion(image, changes, heading):
     left.set_ylabel("row")
     figure.suptitle(heading)
     return figure
+
+
+def throughput(rates, heading):
+    """Draw how many images a second a training gets through with batches of different sizes.
+
+    It shows no images, so the stand-in is not marked: how fast a device is does not depend on what they show.
+
+    Args:
+        rates: Series of images a second; its index holds the batch sizes, in rising order.
+        heading: title of the figure.
+
+    Returns:
+        The Axes.
+    """
+    _, axis = plt.subplots(figsize=(8, 4))
+    axis.plot(rates.index, rates, "o-", color=BLUE)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(rates.index, [f"{size:,}" for size in rates.index])
+    axis.minorticks_off()
+    axis.yaxis.set_major_formatter(lambda place, _: f"{place:,.0f}")
+    axis.set(xlabel="images in a global batch", ylabel="images a second", ylim=(0, 1.1 * rates.max()))
+    axis.grid(alpha=0.3)
+    axis.set_title(heading)
+    return axis

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from utils import libtpu
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -84,7 +86,7 @@ def describe_machine():
     Raises:
         RuntimeError: if the backend of Keras (TensorFlow unless `KERAS_BACKEND` says otherwise) is not installed.
     """
-    backend, accelerator = _backend(), find_accelerator()
+    backend, accelerator = find_backend(), find_accelerator()
     backend_version = importlib.import_module(backend).__version__
     memory = psutil.virtual_memory().total / 2**30
     return (
@@ -112,7 +114,7 @@ def _processor_lines():
 
 def find_accelerator():
     """Name the GPUs or TPU that the backend of Keras can use: "1 GPU", "4 TPUs", or "" where there is none."""
-    if _backend() == "jax":
+    if find_backend() == "jax":
         import jax
 
         counts = {jax.default_backend().upper(): jax.device_count()}
@@ -139,7 +141,12 @@ def native_log_discarded():
         os.close(stderr)
 
 
-def _backend():
+def find_backend():
+    """Name the backend of Keras, "tensorflow" or what `KERAS_BACKEND` says, and see to it that it can be imported.
+
+    Raises:
+        RuntimeError: if it is not installed.
+    """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
@@ -147,4 +154,6 @@ def _backend():
             "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
             "`pip install -r requirements.txt`."
         )
+    if backend == "tensorflow":
+        libtpu.guard()
     return backend

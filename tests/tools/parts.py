@@ -217,17 +217,26 @@ def published(runs):
     return "\n".join(lines)
 
 
-def badge_page(entries):
-    """The whole of colab_badges.md."""
+def badge_page(entries, repository):
+    """The whole of colab_badges.md: `repository` is the "owner/name" to which the badges lead."""
     head = [
         "<!-- written by `make sync`; changes made by hand are lost -->",
         "# Open a notebook in Colab\n",
-        "Minutes were measured on two CPU cores. A dash: not measured yet.\n",
+        "A badge opens its notebook in Colab, which asks for the runtime in the third column; if you get another one, "
+        "choose it under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those "
+        "notebooks run for which TPU stands here.\n",
+        "Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.\n",
         "| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |",
         "|---|---|---|--:|--:|",
     ]
     rows = [f"| {' | '.join([badge(e), e.name, e.runtime, *minutes(e)])} |" for e in entries]
-    return "\n".join([*head, *rows, ""])
+    fork = [
+        "\n## Badges of a fork\n",
+        f"The badges lead to {repository}. To let them and the set-up cells lead to a fork, run `make sync "
+        "REPO=owner/name` in it and commit what changed. Where no address was given yet, a plain `make sync` takes it "
+        "from the git remote `origin`, if that is on GitHub.",
+    ]
+    return "\n".join([*head, *rows, *fork, ""])
 
 
 def figure(notebook, identifier):

@@ -100,8 +100,9 @@ def plan(root):
     changes += text_changes(root / "README.md", generated)
     changes += text_changes(root / "models" / "README.md", {"published": parts.published(runs)})
     changes += figure_changes(root, entries)
-    if not page.exists() or page.read_text(encoding="utf-8") != parts.badge_page(entries):
-        changes.append((page, parts.badge_page(entries), "the whole page"))
+    badges = parts.badge_page(entries, repository)
+    if not page.exists() or page.read_text(encoding="utf-8") != badges:
+        changes.append((page, badges, "the whole page"))
     return changes
 
 
