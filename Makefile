@@ -22,8 +22,9 @@ test: .venv/.installed ## check the code, the notebooks' form, and run all tests
 	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
 
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
-	@.venv-colab/bin/python -m pytest tests/test_published.py
-	@KERAS_BACKEND=jax .venv-colab-tpu/bin/python -m pytest tests/test_published.py
+	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks
+	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
+		tests/test_published.py tests/test_devices.py notebooks/04_tpu_training.ipynb
 
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
 	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
