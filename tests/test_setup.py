@@ -16,7 +16,6 @@ import sync
 from nbclient.exceptions import CellExecutionError
 
 GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
 
 
 def run_setup(folder):
@@ -31,29 +30,7 @@ def run_setup(folder):
     return ["".join(output.text for output in cell.outputs) for cell in cells]
 
 
-@pytest.fixture
-def published(tmp_path):
-    """A repository as a server holds it, with the present `utils`."""
-    work = tmp_path / "work"
-    shutil.copytree(sync.PROJECT / "utils", work / "utils", ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "utils"]):
-        subprocess.run([*GIT, *command], cwd=work, check=True)
-    subprocess.run([*GIT, "clone", "--quiet", "--bare", str(work), str(tmp_path / "series.git")], check=True)
-    return (tmp_path / "series.git").as_uri()
-
-
-@pytest.fixture
-def alone(tmp_path):
-    folder = tmp_path / "alone"
-    folder.mkdir()
-    return folder
-
-
-def test_a_notebook_alone_clones_the_series_once_also_where_colab_is(alone, published, tmp_path, monkeypatch):
-    (tmp_path / "stub/google/colab").mkdir(parents=True)
-    (tmp_path / "stub/google/colab/__init__.py").touch()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
-    monkeypatch.setenv("TUTORIAL_REPOSITORY", published)
+def test_a_notebook_alone_clones_the_series_once_also_where_colab_is(alone, in_colab, tmp_path):
     said, used = run_setup(alone)
     assert used == "series utils test\n"
     assert "tensorflow" in said.splitlines()[0] and len(said.splitlines()) == 2

@@ -1,0 +1,32 @@
+"""Fixtures of several test files."""
+
+import shutil
+import subprocess
+
+import pytest
+import sync
+
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """An empty folder."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def in_colab(tmp_path, monkeypatch):
+    """Notebooks find a module `google.colab`, and a repository as a server holds it, with the present code."""
+    work = tmp_path / "work"
+    for name in ("utils", "models"):
+        shutil.copytree(sync.PROJECT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "the series"]):
+        subprocess.run([*GIT, *command], cwd=work, check=True)
+    subprocess.run([*GIT, "clone", "--quiet", "--bare", str(work), str(tmp_path / "series.git")], check=True)
+    (tmp_path / "stub/google/colab").mkdir(parents=True)
+    (tmp_path / "stub/google/colab/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
+    monkeypatch.setenv("TUTORIAL_REPOSITORY", (tmp_path / "series.git").as_uri())
