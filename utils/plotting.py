@@ -469,7 +469,7 @@ def reliability_diagram(tables, heading):
         upper.set_title(caption, fontsize=11)
         lower.bar(table["from"], table["images"], widths, align="edge", color=GREY, edgecolor="white")
         lower.set(xlabel="confidence", ylabel="images")
-    upper.figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     figure.suptitle(title(heading))
     return figure
 
