@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
+SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
+
 .PHONY: help lab run test test-colab publish sync sync-check clean
 
 help: ## list these commands
@@ -24,7 +26,7 @@ test: .venv/.installed ## check the code, the notebooks' form, and run all tests
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
-		tests/test_published.py tests/test_devices.py notebooks/04_tpu_training.ipynb
+		tests/test_published.py tests/test_devices.py tests/test_setup.py::$(SETUP_WITHOUT_TENSORFLOW) notebooks/04_tpu_training.ipynb
 
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
 	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)

@@ -1,6 +1,7 @@
 """What a newcomer meets first: the set-up cell, the check of the Python version, and the Makefile that uses it."""
 
 import ast
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -52,6 +53,23 @@ def test_a_clone_that_fails_is_said_in_one_sentence(alone, monkeypatch):
         run_setup(alone)
     assert caught.value.ename == "RuntimeError"
     assert caught.value.evalue == "No folder utils here, and git cannot clone file:///nowhere.git: is there a network?"
+
+
+OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.startswith("04")]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is not None,
+    reason="TensorFlow is installed; `make test-colab` runs this where it is not, as on a Colab TPU runtime",
+)
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    cell = parts.find_cell(parts.read_notebook(path), "setup")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    with pytest.raises(CellExecutionError) as caught:
+        run.execute(notebook, path.parent, run.Progress("set-up", notebook))
+    assert caught.value.evalue.startswith("tensorflow is not installed here. In Colab, choose Runtime > Change runtime")
 
 
 def test_a_machine_without_git_gets_the_same_sentence(alone, tmp_path, monkeypatch):

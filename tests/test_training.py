@@ -230,6 +230,20 @@ def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp
     assert learn(recipe, 30, tmp_path)[1] == history
 
 
+def test_averaged_weights_are_the_mean_of_the_last_epochs_and_their_normalisation_is_measured_again(tmp_path):
+    recipe = replace(RECIPES["fast_cnn"], batch_size=20, averaged=2, options={"widths": (8, 8, 8)}, precision="float32")
+    model, history = learn(recipe, 3, tmp_path)
+    stored = []
+    for epoch in (2, 3):
+        stored.append(build_model("fast_cnn", widths=(8, 8, 8)))
+        stored[-1].load_weights(tmp_path / f"epoch{epoch:03}.weights.h5")
+    for averaged, second, third in zip(model.weights, *(one.weights for one in stored), strict=True):
+        mean = (keras.ops.convert_to_numpy(second) + keras.ops.convert_to_numpy(third)) / 2
+        same = np.allclose(averaged, mean, atol=1e-6)
+        assert same != averaged.name.startswith("moving")
+    assert learn(recipe, 3, tmp_path)[1] == history
+
+
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
     def all_black(images, labels, seed):
         return images * 0, labels

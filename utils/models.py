@@ -128,7 +128,7 @@ def load_published():
     if not PUBLISHED.exists():
         raise FileNotFoundError(
             f"load_published: expected the network's weights in {PUBLISHED}; found none: download the repository "
-            "again, or train them with `python -m utils.training published --publish`."
+            "again, or train them as models/README.md says."
         )
     return _load(PUBLISHED)[0]
 

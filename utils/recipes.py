@@ -5,7 +5,9 @@ from functools import partial
 
 from keras import optimizers
 
-from utils.pipelines import affine, compose, crop, cutout, flip, jitter
+from utils.models import load_published
+from utils.outliers import with_outliers
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, sometimes
 from utils.training import Recipe, ShiftSGD, Triangular, whiten
 
 
@@ -36,6 +38,10 @@ def _long(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM | {"weight_decay": 0.004})
 
 
+def _level(steps):
+    return ShiftSGD(Triangular(0.3, steps, peak_at=0.05, start=0.3, end=0.3), **_MOMENTUM | {"weight_decay": 0.004})
+
+
 def _averaged(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.9)
 
@@ -53,14 +59,32 @@ FAST_CNN = Recipe(
 )
 
 _LIT = partial(jitter, brightness=0.1, contrast=0.1)
-# The network that comes with the series: more filters, one convolution more in each block, and images changed in more
-# ways, so that it can learn for longer; changes of light, since photos differ in it more than CIFAR-10's images.
-PUBLISHED = replace(
+# The network that comes with the series, its first part: more filters, one convolution more in each block, and images
+# changed in more ways, so that it can learn for longer; changes of light, since photos differ in it more than CIFAR-10.
+PUBLISHED_FIRST = replace(
     FAST_CNN,
     epochs=45,
     optimizer=_long,
     augment=compose(flip, crop, _LIT, partial(cutout, size=12)),
     options={"widths": (128, 320, 320), "depth": 3, "residual": True, "activation": "silu"},
+)
+
+
+def _go_on(model, images):
+    model.set_weights(load_published().get_weights())
+    model.get_layer("whitening").trainable = False
+
+
+# Its second part goes on from what is published: pictures of none of the classes, on which it learns to be unsure, and
+# a rate that stays high while the weights of many epochs are averaged.
+_ZOOMED = sometimes(partial(affine, rotation=10.0, shift=0.0, zoom=0.15), 0.3)
+PUBLISHED = replace(
+    PUBLISHED_FIRST,
+    epochs=24,
+    averaged=16,
+    optimizer=_level,
+    prepare=_go_on,
+    augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, partial(cutout, size=12)),
 )
 
 _NARROW = {"widths": (32, 128, 128)}
@@ -125,6 +149,7 @@ _REGULARISERS = {
 RECIPES = {
     "fast_cnn": FAST_CNN,
     "fast_cnn_narrow": FAST_CNN_NARROW,
+    "published-first": PUBLISHED_FIRST,
     "published": PUBLISHED,
     **{recipe.network: recipe for recipe in _ARTICLES},
     **_ladder(FAST_CNN_NARROW, _IDEAS),

@@ -195,6 +195,8 @@ class Recipe:
         images: how many of the training images are used, the same number of every class.
         patience: None, or after how many epochs without a lower validation loss the training stops; it then ends with
             the weights of the best epoch.
+        averaged: how many of the last epochs lend their weights, as they stand at each one's end, to the network, which
+            gets their mean (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima", arXiv 1803.05407).
     """
 
     network: str
@@ -210,6 +212,7 @@ class Recipe:
     options: dict = field(default_factory=dict)
     images: int = 45_000
     patience: int | None = None
+    averaged: int = 1
 
 
 def build(recipe, images, epochs, seed):
@@ -296,10 +299,34 @@ def _train(recipe, data, epochs, seed, folder, verbose):
         )
         for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
             history.setdefault(key, []).extend(values)
-        _keep(model, history, folder)
+        _keep(model, history, folder, recipe.averaged)
     if recipe.patience is not None:
         model.load_weights(_weights_path(folder, _best_epoch(history)))
+    if recipe.averaged > 1:
+        _average(model, [_weights_path(folder, epoch) for epoch in range(epochs, 0, -1)[: recipe.averaged]])
+        _measure_again(model, make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed))
     return model, history
+
+
+def _average(model, paths):
+    """Give the model the mean of stored weights."""
+    stored = []
+    for path in paths:
+        model.load_weights(path)
+        stored.append(model.get_weights())
+    model.set_weights([np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)])
+
+
+def _measure_again(model, batches, count=80):
+    """Measure what batch normalisation subtracts and divides by: those of averaged weights are no average of theirs."""
+    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    measured = [variable for layer in normalisations for variable in (layer.moving_mean, layer.moving_variance)]
+    history = []
+    for images, _ in batches.take(count):
+        model(images, training=True)
+        history.append([ops.convert_to_numpy(variable) for variable in measured])
+    for variable, values in zip(measured, zip(*history, strict=True), strict=True):
+        variable.assign(np.mean(values, axis=0))
 
 
 def _finished(history, epochs, patience):
@@ -328,13 +355,14 @@ def _resume(model, folder):
     return history
 
 
-def _keep(model, history, folder):
-    """Write weights, then the history that points to them, then remove weights that are neither newest nor best."""
+def _keep(model, history, folder, last):
+    """Write weights, then the history that points to them, then remove all weights but the last and the best."""
     folder.mkdir(parents=True, exist_ok=True)
-    newest = _weights_path(folder, len(history["loss"]))
-    model.save_weights(newest)
+    done = len(history["loss"])
+    model.save_weights(_weights_path(folder, done))
     _write_json(folder / "history.json", history)
-    for older in set(folder.glob("*.weights.h5")) - {newest, _weights_path(folder, _best_epoch(history))}:
+    needed = {_best_epoch(history), *range(done - last + 1, done + 1)}
+    for older in set(folder.glob("*.weights.h5")) - {_weights_path(folder, epoch) for epoch in needed}:
         older.unlink()
 
 
