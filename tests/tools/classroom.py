@@ -59,7 +59,7 @@ Image classification with TensorFlow: the notebooks of this class
    The first start installs, which takes some minutes, {source}. Every start
    opens JupyterLab on the first notebook.
 
-Without start.py, the same by hand. Linux, macOS:
+Without start.py, the same by hand (leave CIFAR10_DIR out if the file is not here). Linux, macOS:
 
        python3 -m venv .venv
        .venv/bin/python -m pip install {options}-r requirements.txt
