@@ -7,7 +7,7 @@ FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb)
 
 SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
 
-.PHONY: help lab run test test-colab publish sync sync-check clean
+.PHONY: help lab run test test-colab publish classroom sync sync-check clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
@@ -31,6 +31,9 @@ test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the v
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
 	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
 
+classroom: .venv/.installed ## write classroom/classroom.zip for a room without network, and prove it (CLASSROOM_ARGS="--no-wheels")
+	@$(VENV_PYTHON) tests/tools/classroom.py $(CLASSROOM_ARGS)
+
 sync: .venv/.installed ## write badges, navigation, set-up cells and tables (for a fork: REPO=owner/name)
 	@$(VENV_PYTHON) tests/tools/sync.py $(if $(REPO),--repository $(REPO))
 
@@ -38,7 +41,7 @@ sync-check: .venv/.installed ## say what `make sync` would change, and which lin
 	@$(VENV_PYTHON) tests/tools/sync.py --check
 
 clean: ## remove everything generated except the environments, which take long to install
-	rm -rf build .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
+	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # The versions of Colab's runtimes, on this machine's Python. The one for TPUs has no TensorFlow.

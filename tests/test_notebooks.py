@@ -1,5 +1,6 @@
 """Every notebook has the form of the series, and each check of that form finds a notebook that was broken."""
 
+import links
 import nbformat
 import parts
 import pytest
@@ -8,6 +9,7 @@ import tiny
 from form import (
     CHECKS,
     check_executed,
+    check_figures,
     check_format,
     check_images,
     check_imports,
@@ -17,6 +19,7 @@ from form import (
     check_outputs,
     check_sections,
     check_titles,
+    without_alt_text,
 )
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
@@ -31,6 +34,11 @@ def test_notebook(path, check):
 def test_generated_parts_links_and_numbering_are_right():
     found = sync.findings(sync.PROJECT)
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", [p for p in links.documents(sync.PROJECT) if p.suffix == ".md"], ids=lambda p: p.stem)
+def test_images_in_the_other_texts_say_what_they_show(path):
+    assert not without_alt_text(path.read_text(encoding="utf-8"))
 
 
 def test_there_are_notebooks_to_check():
@@ -74,6 +82,12 @@ def error(nb):
     parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[])]
 
 
+def figure(nb):
+    """Let the cell `count` show a figure, with a code cell between it and the text before."""
+    output(nb, "iVBORw0KGgo=", "image/png")
+    nb.cells.insert(4, nbformat.v4.new_code_cell("1", id="between", execution_count=2))
+
+
 BROKEN = [
     (check_format, lambda nb: nb.update(nbformat_minor=4), "not 4.5"),
     (check_format, lambda nb: nb.cells[3].pop("id"), "cell 4 has no id"),
@@ -114,6 +128,10 @@ BROKEN = [
     (check_imports, lambda nb: code(nb, "!pip install torch"), "installs packages"),
     (check_images, lambda nb: text(nb, "counting", "A ", "![](x.png) A "), "without alt text"),
     (check_images, lambda nb: text(nb, "counting", "A ", '<img src="x.png"> A '), "without alt text"),
+    (check_images, lambda nb: text(nb, "counting", "A ", "![curves.png](x.png) A "), "'curves.png' does not say"),
+    (check_images, lambda nb: text(nb, "counting", "A ", "![figure](x.png) A "), "'figure' does not say"),
+    (check_images, lambda nb: text(nb, "counting", "A ", '<img alt="" src="x.png"> A '), "without alt text"),
+    (check_figures, figure, "count shows a figure with no text beside it"),
     (check_titles, lambda nb: code(nb, "plt.title('One')"), "'One' bypasses"),
     (check_titles, lambda nb: code(nb, "axes[0].set_title(f'{n} images')"), "images' bypasses"),
     (check_titles, lambda nb: code(nb, "figure.suptitle('a' + b)"), "bypasses"),
@@ -149,6 +167,16 @@ def test_every_check_is_tested_on_a_broken_notebook():
 def test_code_that_is_fine_passes(good, source):
     code(good, source)
     assert [finding for check in CHECKS for finding in check(good)] == []
+
+
+@pytest.mark.parametrize("place", ["before", "after", "after another figure"])
+def test_a_figure_with_text_on_one_side_passes(good, place):
+    figure(good)
+    shown = parts.find_cell(good, "count")
+    good.cells.insert(5 if place == "before" else 6, nbformat.v4.new_markdown_cell("What to see.", id="seen"))
+    if place == "after another figure":
+        good.cells.insert(6, nbformat.v4.new_code_cell("2", id="other", outputs=shown.outputs))
+    assert check_figures(good) == []
 
 
 @pytest.mark.parametrize(

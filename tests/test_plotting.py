@@ -252,20 +252,6 @@ def test_right_and_wrong_differ_by_a_word_and_by_colour(images, label, verdict, 
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)
 
 
-def test_text_colours_have_enough_contrast_on_white():
-    """At least 4.5 to 1. Source: Web Content Accessibility Guidelines 2.1, success criterion 1.4.3."""
-
-    def contrast(colour):
-        channels = [
-            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)
-        ]
-        return 1.05 / (np.dot(channels, [0.2126, 0.7152, 0.0722]) + 0.05)
-
-    assert contrast("#767676") == pytest.approx(4.54, abs=0.01)
-    for colour in (plotting.BLUE, plotting.VERMILLION, plotting.GREEN, plotting.GREY):
-        assert contrast(colour) >= 4.5, colour
-
-
 def test_a_photo_stands_beside_its_small_form_and_its_answer():
     left, middle, right = plotting.photo_answer(PHOTO, PHOTO[:32, :32], ANSWER, "A photo").axes
     assert (left.get_xlabel(), middle.get_xlabel()) == ("60 × 40 pixels", "32 × 32 pixels")

@@ -28,6 +28,8 @@ UNWANTED = {
     "a memory address": r"\bat 0x[0-9a-f]{6,}",
     "a progress bar": r"[\r\x08]",
 }
+IMAGE = re.compile(r"!\[([^]]*)\]\([^)]*\)|<img\b([^>]*)>")
+FILE_NAME = re.compile(r"\.(png|jpe?g|gif|svg|webp)\b", re.IGNORECASE)
 MARKER = re.compile(r"#\s*NBVAL_\w+")
 
 
@@ -155,8 +157,31 @@ def normal(requirement):
 
 def check_images(nb):
     """Every image in a text says in words what it shows."""
-    pattern = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")[^>]*>")
-    return [f"{cell.id} has an image without alt text" for cell in nb.cells if pattern.search(without_code(cell))]
+    return [f"{cell.id} has {finding}" for cell in nb.cells for finding in without_alt_text(without_code(cell))]
+
+
+def without_alt_text(markdown):
+    """What is wrong with the alt texts of the images in a text: no text, a single word, or the name of a file."""
+    found = []
+    for markdown_alt, attributes in IMAGE.findall(links.INLINE_CODE.sub("", markdown)):
+        named = re.search(r'\balt="([^"]*)"', attributes)
+        alt = named[1].strip() if named else markdown_alt.strip()
+        if len(alt.split()) < 2 or FILE_NAME.search(alt):
+            found.append("an image without alt text" + (f": {alt!r} does not say what it shows" if alt else ""))
+    return found
+
+
+def check_figures(nb):
+    """Beside each figure, or row of figures, stands a text: before it, or after it and not yet in the next section."""
+    shows = [any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])) for cell in nb.cells]
+    found = []
+    for place in (n for n, figure in enumerate(shows) if figure and not shows[n - 1]):
+        end = next(n for n, figure in enumerate([*shows, False]) if n > place and not figure)
+        before, after = nb.cells[place - 1], nb.cells[end : end + 1]
+        beside = [cell for cell in after if cell.cell_type == "markdown" and not cell.source.startswith("## ")]
+        if before.cell_type != "markdown" and not beside:
+            found.append(f"{nb.cells[place].id} shows a figure with no text beside it")
+    return found
 
 
 def check_titles(nb):

@@ -20,6 +20,12 @@ STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin
 table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .4rem .8rem; }
 tr { border-bottom: 1px solid #ccc; } .failed { color: #a40000; font-weight: bold; }"""
 
+# JupyterLab's own colours of code and prompts, where their contrast on its grey is under 4.5 to 1, made darker
+CONTRAST = """<style>:root { --jp-mirror-editor-comment-color: #356a6a; --jp-mirror-editor-number-color: #007000;
+--jp-mirror-editor-operator-color: #8a00e0; --jp-mirror-editor-error-color: #b00020;
+--jp-cell-inprompt-font-color: #2a6fa8; --jp-cell-outprompt-font-color: #b0502f; }</style>
+"""
+
 
 def embed(markdown, folder):
     """Put the image files that a text shows into it, and words in the place of pictures that would need a network.
@@ -77,7 +83,7 @@ def write_page(notebook, name, folder, build, notice=""):
             cell.source = translate(embed(cell.source, folder), folder, build)
     exporter = HTMLExporter(template_name="lab", require_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
-    page = page.replace('<script src=""></script>', "")
+    page = page.replace('<script src=""></script>', "").replace("</head>", f"{CONTRAST}</head>", 1)
     page = re.sub(r"<body[^>]*>", lambda found: found[0] + notice, page, count=1)
     page = HEADING_ID.sub(lambda found: f'{found[1]}{links.slug(unquote(found[2]))}"', page)
     (build / f"{name}.html").write_text(page, encoding="utf-8")

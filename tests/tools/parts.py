@@ -138,6 +138,29 @@ def series_table(entries):
     return "\n".join(rows)
 
 
+def class_table(entries, measured):
+    """The minutes in TEACHING.md: as benchmarked if `measured` is a file, else as the notebooks' metadata have them.
+
+    Args:
+        entries: one `Entry` a notebook.
+        measured: path of what tests/benchmarks/class_minutes.py saves.
+    """
+    links = [f"[{entry.name}](notebooks/{entry.path.name})" for entry in entries]
+    if not measured.exists():
+        rows = [f"| {link} | {minutes(entry)[0]} |" for link, entry in zip(links, entries, strict=True)]
+        return "\n".join(["| Notebook | Minutes to run, class profile |", "|---|--:|", *rows])
+    record = json.loads(measured.read_text(encoding="utf-8"))
+    rows = ["| Notebook | Minutes to run, class profile | Its slowest cell | Seconds |", "|---|--:|---|--:|"]
+    for link, entry in zip(links, entries, strict=True):
+        facts = record["notebooks"].get(entry.path.stem)
+        cells = [facts["minutes"], f"`{facts['slowest_cell']}`", facts["seconds"]] if facts else ["–"] * 3
+        rows.append(f"| {' | '.join([link, *map(str, cells)])} |")
+    rows.append(f"| together | {record['minutes_together']} | | |")
+    kept = "No cell took over 60 s, no notebook over 6 minutes, all together under 25."
+    limits = " ".join(record["limits_missed"]) or kept
+    return "\n".join([*rows, "", f"{limits} Measured on {record['machine']}; {record['data_source']}."])
+
+
 def results(entries):
     """The results in README.md: what the cells of `RESULTS` printed in the saved run."""
     quoted = []

@@ -1,0 +1,153 @@
+"""Colours can be told apart and read by everybody, and no figure says anything by colour alone."""
+
+import itertools
+import re
+
+import matplotlib
+import matplotlib.text
+import nbformat
+import numpy as np
+import pages
+import pytest
+import test_plotting
+from colours import VISION, contrast, difference
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.collections import QuadMesh  # noqa: E402
+
+from utils import data, plotting  # noqa: E402
+
+PALETTE = {name: getattr(plotting, name) for name in ("BLUE", "VERMILLION", "GREEN", "GREY")}
+READABLE = 4.5  # Web Content Accessibility Guidelines 2.1, success criterion 1.4.3
+DISTINCT = 10  # CIEDE2000; the least that can be noticed side by side is about 1
+CODE = '''import os  # a comment
+
+
+@property
+def f(x=1):
+    """Text."""
+    return f"{x}" + os.sep if x >= 2.5 else print(x)
+'''
+
+
+@pytest.fixture
+def figures():
+    plotting.use_style()
+    plt.rcParams["figure.max_open_warning"] = 0
+    random = np.random.default_rng(0)
+    images, probabilities = random.integers(0, 256, (15, 32, 32, 3), np.uint8), random.dirichlet(np.ones(10), 15)
+    made = [*test_plotting.every_figure(images, probabilities), *test_plotting.figures_of_records()]
+    for figure in made:
+        figure.canvas.draw()
+    yield made
+    plt.close("all")
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("one, other", list(itertools.combinations(PALETTE, 2)))
+def test_series_colours_differ_for_everybody(one, other, vision):
+    assert difference(PALETTE[one], PALETTE[other], vision) >= DISTINCT
+
+
+def test_the_simulation_finds_colours_that_some_people_confuse():
+    assert difference("#1b9e3a", "#c0651a") > 2 * DISTINCT > 2 * difference("#1b9e3a", "#a8791a", "deuteranopia")
+    assert difference("#00523C", "#00523C", "tritanopia") == 0
+
+
+def test_contrast_is_that_of_the_guidelines():
+    assert contrast("black", "white") == pytest.approx(21)
+    assert contrast("#767676", "white") == pytest.approx(4.54, abs=0.01)
+
+
+def test_every_text_of_every_figure_is_readable(figures):
+    for figure in figures:
+        for text in figure.findobj(matplotlib.text.Text):
+            if text.get_visible() and text.get_text().strip():
+                assert contrast(text.get_color(), background(text)) >= READABLE, (figure, text.get_text())
+
+
+def background(text):
+    """The colour behind a text: of its cell in a heat map, else of its axes where it stands inside of them."""
+    axis = text.axes
+    if axis is None or text not in axis.texts:
+        return "white"
+    cells = next((part for part in axis.collections if isinstance(part, QuadMesh)), None)
+    if cells is None:
+        return axis.get_facecolor()
+    column, row = (int(place) for place in text.get_position())
+    value = cells.get_array()[row, column]
+    return axis.get_facecolor() if np.ma.is_masked(value) else cells.cmap(cells.norm(value))
+
+
+def test_series_differ_by_more_than_their_colour(figures):
+    several = 0
+    for axis in (axis for figure in figures for axis in figure.axes):
+        looks = [look for artist in (*axis.lines, *axis.containers) if (look := look_of(artist))]
+        several += len(looks) > 1
+        assert len({look for look, _ in looks}) >= len({colour for _, colour in looks}), axis.get_title()
+    assert several >= 8
+
+
+def look_of(series):
+    """What remains of a series without its colour, and the colour; None for what has no entry in a legend."""
+    if series.get_label().startswith("_"):
+        return None
+    if hasattr(series, "patches"):
+        first = series.patches[0]
+        return f"bars {first.get_hatch()}", first.get_facecolor()
+    return f"{series.get_linestyle()} {series.get_marker()}", matplotlib.colors.to_rgba(series.get_color())
+
+
+def test_code_and_prompts_of_the_pages_are_readable(tmp_path):
+    cell = nbformat.v4.new_code_cell(CODE, execution_count=1)
+    pages.write_page(nbformat.v4.new_notebook(cells=[cell]), "page", tmp_path, tmp_path)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    variables = dict(re.findall(r"(--[\w-]+): *([^;{}]+);", page))  # the last one counts
+    rules = dict(re.findall(r"\.highlight \.(\w+) \{ color: var\((--[\w-]+)\)", page))
+    used = {rules[kind] for kind in re.findall(r'<span class="(\w+)">', page) if kind in rules}
+    assert len(used) >= 5
+    behind = resolve("--jp-cell-editor-background", variables)
+    for name in (*used, "--jp-cell-inprompt-font-color", "--jp-cell-outprompt-font-color"):
+        assert contrast(resolve(name, variables), behind) >= READABLE, name
+
+
+def resolve(name, variables):
+    value = variables[name].strip()
+    return resolve(value.removeprefix("var(").removesuffix(")"), variables) if value.startswith("var(") else value
+
+
+def styles():
+    """Every rule that says colours by itself: of the page of all notebooks, and of the two boxes about the stand-in."""
+    yield from re.findall(r"\{([^}]*)\}", pages.STYLE)
+    for box in (pages.stand_in_notice({"stand_in": True}), warning_box()):
+        outer, inner = re.findall(r'style="([^"]*)"', box)
+        yield f"{outer};{inner}"
+
+
+def warning_box():
+    """The box that notebooks show above drawn images."""
+    shown = []
+
+    class Kernel:
+        kernel = True
+
+        class display:
+            display = staticmethod(lambda bundle, raw: shown.append(bundle))
+
+        @classmethod
+        def get_ipython(cls):
+            return cls
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data.sys.modules, "IPython", Kernel)
+        data._warn("A reason.")
+    return shown[0]["text/html"]
+
+
+@pytest.mark.parametrize("style", [style for style in styles() if "color:" in style])
+def test_pages_and_boxes_are_readable(style):
+    behind = re.search(r"background: ?(#\w+)", style)
+    for colour in re.findall(r"(?<![\w-])color: ?(#\w+)", style):
+        assert contrast(colour, behind[1] if behind else "white") >= READABLE

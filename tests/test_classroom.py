@@ -1,0 +1,174 @@
+"""The zip for a classroom is whole, holds nothing that does not belong there, and runs from an empty folder."""
+
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import classroom
+import classroom_start
+import links
+import parts
+import pytest
+import sync
+import tiny
+from fake_cifar10 import fake_folder
+from limited_disk import limited_disk
+
+PROGRAM = [sys.executable, classroom.__file__]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The zip of this project, without wheels."""
+    path = tmp_path_factory.mktemp("zip") / "classroom.zip"
+    classroom.make(sync.PROJECT, path, with_wheels=False, with_solutions=False, notebook=None)
+    return path
+
+
+@pytest.fixture
+def room(archive, tmp_path, monkeypatch):
+    """The zip, unpacked where the proof takes place."""
+    monkeypatch.setenv("CIFAR10_DIR", str(fake_folder()))
+    return classroom.Room(archive, tmp_path)
+
+
+def names_in(archive):
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.testzip() is None
+        return {name.removeprefix(f"{classroom.NAME}/") for name in packed.namelist()}
+
+
+def test_the_zip_is_whole(archive):
+    names = names_in(archive)
+    wanted = {"START_HERE.txt", "start.py", "README.md", "TEACHING.md", "requirements.txt", "notebooks/glossary.md"}
+    for pattern in ("notebooks/0*.ipynb", "notebooks/images/*", "utils/*.py", "models/*.h5", "models/runs/*.*"):
+        found = {path.relative_to(sync.PROJECT).as_posix() for path in sync.PROJECT.glob(pattern)}
+        assert found, pattern
+        wanted |= found
+    assert wanted <= names
+
+
+def test_the_zip_holds_nothing_else(archive):
+    for name in names_in(archive):
+        assert not {"__pycache__", ".git", ".ipynb_checkpoints", "solutions", "tests", "build"} & {*Path(name).parts}
+        assert not Path(name).name.startswith((".", "cifar-10")) and not name.endswith((".pyc", ".part", ".lock"))
+    with zipfile.ZipFile(archive) as packed:
+        assert sum(entry.file_size for entry in packed.infolist()) < 100e6  # the images alone are 170 MB
+
+
+def test_solutions_come_only_where_they_are_asked_for(tmp_path):
+    tiny.write(tmp_path / "notebooks/solutions/01_solutions.ipynb", "{}")
+    assert "notebooks/solutions/01_solutions.ipynb" not in classroom.contents(tmp_path)
+    assert "notebooks/solutions/01_solutions.ipynb" in classroom.contents(tmp_path, with_solutions=True)
+
+
+def test_the_same_files_make_the_same_bytes(archive, tmp_path):
+    again = tmp_path / "again.zip"
+    assert not classroom.main(["--no-wheels", "--no-proof", "--output", str(again)])
+    assert again.read_bytes() == archive.read_bytes()
+
+
+def test_links_of_the_unpacked_texts_lead_somewhere(room):
+    published = "{}/blob/{}".format(*sync.read_settings(sync.PROJECT))
+    lost = [line for line in links.findings(room.folder, published) if "solutions/" not in line]
+    assert not lost, "\n".join(lost)
+
+
+def test_the_unpacked_zip_runs_with_an_empty_home(room):
+    path = room.folder / "notebooks/01_data_exploration.ipynb"
+    notebook = parts.read_notebook(path)
+    end = next(number for number, cell in enumerate(notebook.cells) if cell.id == "one-pixel")
+    notebook.cells = notebook.cells[:end]
+    path.write_text(sync.notebook_text(notebook), encoding="utf-8")
+    assert room.run_notebook(sys.executable, path.name).startswith("4 passed")
+
+
+def test_programs_in_the_room_reach_nothing_outside_or_it_is_said(room):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        connect = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=5)"
+        subprocess.run([sys.executable, "-c", connect], check=True)
+        if not room.prefix:
+            assert room.network.startswith("NOT cut off") and room.settings["https_proxy"] == classroom.NOWHERE
+            return
+        assert room.network.startswith("no network")
+        with pytest.raises(classroom.ClassroomError):
+            room.run(sys.executable, "-c", connect)
+
+
+def test_where_unshare_is_missing_that_is_said(monkeypatch):
+    monkeypatch.setattr(classroom, "ALONE", ["no-such-program"])
+    prefix, settings, said = classroom.isolation()
+    assert prefix == [] and settings["http_proxy"] == classroom.NOWHERE
+    assert said.startswith("NOT cut off from the network") and "no such program" in said
+
+
+def test_a_zip_that_does_not_run_is_not_left_behind(tmp_path, capsys):
+    root = tiny.project(tmp_path / "project", tiny.notebook(code="1 / 0"))
+    tiny.write(root / "requirements.txt", "")
+    target = tmp_path / "out" / "classroom.zip"
+    with pytest.raises(classroom.ClassroomError, match="Expected .*01_counting.ipynb` to work in the unpacked zip"):
+        classroom.make(root, target, with_wheels=False, with_solutions=False, notebook="01_counting.ipynb")
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_leaves_nothing(tmp_path):
+    small = tmp_path / "small"
+    with limited_disk(small, 2_000_000) as settings:
+        command = [*PROGRAM, "--no-wheels", "--no-proof", "--output", str(small / "classroom.zip")]
+        done = subprocess.run(command, capture_output=True, text=True, **settings)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Expected room for the zip") and done.stderr.count("\n") == 1
+        assert list(small.iterdir()) == []
+
+
+def test_wheels_that_cannot_be_fetched_are_said_in_one_sentence(tmp_path):
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    settings |= {"PIP_INDEX_URL": f"{classroom.NOWHERE}/simple", "PIP_CONFIG_FILE": os.devnull}
+    command = [*PROGRAM, "--no-proof", "--output", str(tmp_path / "classroom.zip")]
+    done = subprocess.run(command, capture_output=True, text=True, env=settings)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Expected to fetch the wheels from the package index and could not (no network): connect this machine to the "
+        "network and try again, or leave them out with --no-wheels.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_start_installs_from_the_wheels_and_only_once(tmp_path, capfd):
+    (tmp_path / "wheels").mkdir()
+    tiny.write(tmp_path / "requirements.txt", "lesson\n")
+    with zipfile.ZipFile(tmp_path / "wheels/lesson-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("lesson.py", "words = 'from a wheel'")
+        wheel.writestr("lesson-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lesson\nVersion: 1.0\n")
+        wheel.writestr("lesson-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("lesson-1.0.dist-info/RECORD", "")
+    python = classroom_start.install(tmp_path)
+    said = subprocess.run([python, "-c", "import lesson; print(lesson.words)"], capture_output=True, text=True)
+    assert said.stdout == "from a wheel\n", said.stderr
+    assert "once" in capfd.readouterr().out
+    assert classroom_start.install(tmp_path) == python and capfd.readouterr().out == ""
+
+
+def test_start_says_which_python_the_wheels_are_for(tmp_path):
+    assert classroom_start.problem(tmp_path) == ""
+    tiny.write(tmp_path / "wheels/MADE_FOR.txt", f"{classroom_start.this_python()}\n")
+    assert classroom_start.problem(tmp_path) == ""
+    tiny.write(tmp_path / "wheels/MADE_FOR.txt", "Python 2.7 on Amiga m68k\n")
+    assert "Expected Python 2.7 on Amiga m68k" in classroom_start.problem(tmp_path)
+
+
+def test_start_finds_the_images_beside_it(tmp_path):
+    settings = {}
+    classroom_start.point_to_images(tmp_path, settings)
+    assert settings == {}
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    classroom_start.point_to_images(tmp_path, settings)
+    assert settings == {"CIFAR10_DIR": str(tmp_path / "cifar-10-python.tar.gz")}
+    settings = {"CIFAR10_DIR": "elsewhere"}
+    classroom_start.point_to_images(tmp_path, settings)
+    assert settings == {"CIFAR10_DIR": "elsewhere"}

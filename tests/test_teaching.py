@@ -1,0 +1,105 @@
+"""TEACHING.md names only sections, messages and commands that exist, and its plans add up."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import form
+import parts
+import pytest
+import sync
+
+from utils import download
+
+TEXT = (sync.PROJECT / "TEACHING.md").read_text(encoding="utf-8")
+NOTEBOOKS = {path.name[:2]: parts.read_notebook(path) for path in sync.notebook_paths(sync.PROJECT)}
+SECTIONS = {number: [line.removeprefix("## ") for line in form.headings(nb.cells)] for number, nb in NOTEBOOKS.items()}
+PYTHONS_OWN = {"NameError: name 'part' is not defined"}
+
+
+def part(heading):
+    """The text under a heading of the second level."""
+    return re.search(rf"^## {re.escape(heading)}.*?$(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
+
+
+def rows(text):
+    """The cells of every row of the tables in a text, without the heads."""
+    body = re.sub(r"^\|.*\n\|[-:|]+$", "", text, flags=re.MULTILINE)
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in body.splitlines() if line.startswith("|")]
+
+
+def numbers_in(listed):
+    """The numbers in "1", "3 to 5", "7, 9 and 10", "14 and Exercises"."""
+    found = [int(number) for number in re.findall(r"\d+", listed)]
+    for first, last in re.findall(r"(\d+) to (\d+)", listed):
+        found += range(int(first), int(last) + 1)
+    return found
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_every_section_of_a_notebook_has_its_row_and_no_other(number):
+    title = NOTEBOOKS[number].cells[0].source.split("\n")[0].removeprefix("# ")
+    numbered = [section for section in SECTIONS[number] if re.match(r"\d+\. ", section)]
+    assert [row[0] for row in rows(part(title))] == numbered
+    assert all(len(row) == 4 and all(row) for row in rows(part(title)))
+
+
+def test_every_section_that_the_text_names_exists():
+    named = re.findall(r"\b(0\d), sections? (\d[\d, to]*(?: and \d+)?)", TEXT)
+    of = r"sections? (\d+(?:(?:, | and | to )\d+)*) of (?:notebook )?(0\d)"
+    named += [(number, listed) for listed, number in re.findall(of, TEXT)]
+    assert len(named) > 25
+    for number, listed in named:
+        for section in numbers_in(listed):
+            assert any(title.startswith(f"{section}. ") for title in SECTIONS[number]), (number, section)
+
+
+@pytest.mark.parametrize("heading", ["Half a day", "A full day"])
+def test_the_minutes_of_a_plan_add_up(heading):
+    promised = int(re.search(rf"^## {heading}: (\d+) minutes", TEXT, re.MULTILINE)[1])
+    assert sum(int(row[0]) for row in rows(part(heading))) == promised
+
+
+def test_messages_are_quoted_as_the_code_prints_them():
+    sources = [*sync.PROJECT.glob("utils/*.py"), *sync.PROJECT.glob("tests/tools/*.py")]
+    code = [path.read_text(encoding="utf-8") for path in sources]
+    code += [cell.source for nb in NOTEBOOKS.values() for cell in nb.cells if cell.cell_type == "code"]
+    joined = re.sub(r'"\s*\n\s*f?"', "", "\n".join(code)).replace("{ARCHIVE_NAME}", download.ARCHIVE_NAME)
+    quoted = {quote for row in rows(part("What goes wrong in rooms")) for quote in re.findall(r"`([^`]+)`", row[0])}
+    quoted |= {"✅ right.", "not answered yet", "The check cannot use this answer"}
+    assert len(quoted) > 15
+    for quote in quoted - PYTHONS_OWN:
+        for piece in filter(None, quote.split("…")):
+            without_name = piece.partition(" ")[2]  # the first word may be filled in
+            assert piece in joined or (without_name and without_name in joined), quote
+
+
+def test_commands_and_options_that_the_text_names_exist():
+    makefile = (sync.PROJECT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([\w-]+)", TEXT):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    tool = (sync.PROJECT / "tests/tools/classroom.py").read_text(encoding="utf-8")
+    for option in re.findall(r'CLASSROOM_ARGS="(--[\w-]+)"', TEXT):
+        assert f'"{option}"' in tool
+
+
+def test_minutes_come_from_the_benchmark_where_there_is_one(tmp_path):
+    entry = parts.Entry(Path("01_counting.ipynb"), "01 · Counting", "", "CPU", {"class": 0.7, "full": 2}, "")
+    saved = tmp_path / "class_minutes.json"
+    assert parts.class_table([entry], saved).endswith("| [01 · Counting](notebooks/01_counting.ipynb) | under 1 |")
+    record = {
+        "notebooks": {"01_counting": {"minutes": 1.5, "slowest_cell": "fit", "seconds": 61}},
+        "minutes_together": 1.5,
+        "limits_missed": ["Cell `fit` took 61 s."],
+        "machine": "2 cores",
+        "data_source": "made up",
+    }
+    saved.write_text(json.dumps(record), encoding="utf-8")
+    table = parts.class_table([entry, replace(entry, path=Path("02_new.ipynb"))], saved)
+    assert "| [01 · Counting](notebooks/01_counting.ipynb) | 1.5 | `fit` | 61 |" in table
+    assert "| [01 · Counting](notebooks/02_new.ipynb) | – | – | – |" in table
+    assert "Cell `fit` took 61 s. Measured on 2 cores; made up." in table
+    record["limits_missed"] = []
+    saved.write_text(json.dumps(record), encoding="utf-8")
+    assert "No cell took over 60 s" in parts.class_table([entry], saved)

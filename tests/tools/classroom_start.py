@@ -1,0 +1,79 @@
+"""Install what the notebooks need into the folder .venv here, once, and open JupyterLab on the first notebook.
+
+Linux, macOS: python3 start.py      Windows: py start.py      with --install-only it stops before JupyterLab.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+IMAGES = ("cifar-10-python.tar.gz", "cifar-10-batches-py")
+
+
+def this_python():
+    """Version and system for which wheels are made, as in "Python 3.12 on Linux x86_64"."""
+    system = "macOS" if platform.system() == "Darwin" else platform.system()
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]} on {system} {platform.machine()}"
+
+
+def problem(folder):
+    """One sentence on why the wheels in `folder` do not suit this Python, or an empty string."""
+    note = folder / "wheels" / "MADE_FOR.txt"
+    made_for = note.read_text(encoding="utf-8").strip() if note.exists() else this_python()
+    if made_for == this_python():
+        return ""
+    return (
+        f"Expected {made_for}, for which the folder wheels was made, and found {this_python()}: start this file with "
+        "that Python, or delete the folder wheels and start it where there is a network."
+    )
+
+
+def install(folder):
+    """Make `folder/.venv` and install into it, from the wheels if there are any; returns its Python.
+
+    An installation that broke off is begun anew, a finished one is used as it is.
+    """
+    place = folder / ".venv"
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    finished = place / ".installed"
+    if finished.exists():
+        return python
+    print("Installing into the folder .venv, once: about 3 GB, some minutes ...", flush=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    if (folder / "wheels").is_dir():
+        command += ["--no-index", "--find-links", str(folder / "wheels")]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        subprocess.run([*command, "-r", str(folder / "requirements.txt")], check=True)
+    except subprocess.CalledProcessError as error:
+        what = "a virtual environment" if "venv" in error.cmd else "all packages"
+        sys.exit(f"Expected to install {what} and could not, for the reason above: ask your teacher, then start again.")
+    finished.touch()
+    return python
+
+
+def point_to_images(folder, settings):
+    """Let CIFAR10_DIR name the images that lie in `folder`, unless it is set already."""
+    here = [folder / name for name in IMAGES if (folder / name).exists()]
+    if here:
+        settings.setdefault("CIFAR10_DIR", str(here[0]))
+
+
+def main():
+    found = problem(HERE)
+    if found:
+        sys.exit(found)
+    python = install(HERE)
+    if "--install-only" in sys.argv[1:]:
+        return 0
+    point_to_images(HERE, os.environ)
+    first = sorted((HERE / "notebooks").glob("0*.ipynb"))[0].name
+    lab = [str(python), "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{first}"]
+    return subprocess.call(lab, cwd=HERE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
