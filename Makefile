@@ -41,7 +41,7 @@ sync-check: .venv/.installed ## say what `make sync` would change, and which lin
 	@$(VENV_PYTHON) tests/tools/sync.py --check
 
 clean: ## remove everything generated except the environments, which take long to install
-	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
+	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # The versions of Colab's runtimes, on this machine's Python. The one for TPUs has no TensorFlow.

@@ -8,7 +8,9 @@ import sync
 import tiny
 from form import (
     CHECKS,
+    SOLUTIONS_CHECKS,
     check_executed,
+    check_exercises,
     check_figures,
     check_format,
     check_images,
@@ -19,14 +21,24 @@ from form import (
     check_outputs,
     check_sections,
     check_titles,
+    exercise_numbers,
     without_alt_text,
 )
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
+SOLUTIONS = [entry.path for entry in sync.solutions_entries(sync.read_entries(sync.PROJECT))]
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook(path, check):
+    found = check(parts.read_notebook(path))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("check", SOLUTIONS_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_solutions(path, check):
     found = check(parts.read_notebook(path))
     assert not found, "\n".join(found)
 
@@ -45,6 +57,12 @@ def test_there_are_notebooks_to_check():
     assert len(NOTEBOOKS) >= 2
 
 
+@pytest.mark.parametrize("entry", sync.read_entries(sync.PROJECT), ids=lambda entry: entry.path.stem)
+def test_every_notebook_has_exercises_and_each_of_them_a_solution(entry):
+    numbers = exercise_numbers(parts.read_notebook(entry.path))
+    assert numbers and exercise_numbers(parts.read_notebook(parts.solutions_entry(entry).path)) == numbers
+
+
 @pytest.fixture
 def good(tmp_path):
     """A notebook without fault, as make sync and make publish leave it."""
@@ -55,6 +73,24 @@ def good(tmp_path):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_good_notebook_has_no_findings(good, check):
     assert check(good) == []
+
+
+@pytest.fixture
+def with_exercises(good):
+    """The same with two exercises."""
+    return tiny.add_exercises(good)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_notebook_with_exercises_has_no_findings(with_exercises, check):
+    assert check(with_exercises) == []
+
+
+@pytest.mark.parametrize("check", SOLUTIONS_CHECKS, ids=lambda check: check.__name__)
+def test_good_solutions_have_no_findings(good, check):
+    nb = tiny.add_exercises(good, answer="✅ right.")
+    nb.metadata = parts.metadata({"runtime": "CPU"})
+    assert check(nb) == []
 
 
 def output(nb, text, kind=None):
@@ -142,6 +178,25 @@ BROKEN = [
 ]
 
 
+BROKEN_EXERCISES = [
+    (lambda nb: nb.cells.remove(parts.find_cell(nb, "exercise-2-text")), "exercise 2 lacks one of the cells"),
+    (lambda nb: nb.cells.remove(parts.find_cell(nb, "exercise-2-check")), "exercise 2 lacks one of the cells"),
+    (lambda nb: parts.find_cell(nb, "exercise-2").update(id="exercise-3"), "exercise 3 lacks one of the cells"),
+    (lambda nb: [nb.cells.remove(parts.find_cell(nb, f"exercise-2{end}")) for end in ("-text", "", "-check")], "not 2"),
+    (lambda nb: text(nb, "exercise-1-text", "Exercise 1", "Task 1"), "does not begin with the heading"),
+    (lambda nb: text(nb, "exercise-1-check", "NBVAL_CHECK_OUTPUT", "run"), "does not begin with # NBVAL"),
+    (lambda nb: text(nb, "exercise-1-check", "01.1", "02.1"), 'call check("01.1", …)'),
+    (lambda nb: parts.find_cell(nb, "exercise-1-check").outputs[0].update(text="Exercise 01.1: ✅"), "the answer"),
+    (lambda nb: nb.metadata.tutorial.pop("minutes"), "saved the answer"),  # solutions that are not right
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BROKEN_EXERCISES)
+def test_a_broken_exercise_is_found(with_exercises, damage, message):
+    damage(with_exercises)
+    assert message in " ".join(check_exercises(with_exercises))
+
+
 @pytest.mark.parametrize(("check", "damage", "message"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
 def test_a_broken_notebook_is_found(good, check, damage, message):
     damage(good)
@@ -150,7 +205,7 @@ def test_a_broken_notebook_is_found(good, check, damage, message):
 
 
 def test_every_check_is_tested_on_a_broken_notebook():
-    assert {check for check, _, _ in BROKEN} == set(CHECKS)
+    assert {check for check, _, _ in BROKEN} | {check_exercises} == set(CHECKS)
 
 
 @pytest.mark.parametrize(

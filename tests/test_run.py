@@ -139,6 +139,23 @@ def test_publishing_saves_good_notebooks_and_leaves_failing_ones_untouched(tmp_p
     assert sync.findings(root) == []
 
 
+def test_solutions_are_published_and_have_a_page_that_leads_back(tmp_path):
+    exercises = tiny.notebook()
+    exercises.cells[3].source += "\n\n[Solutions](solutions/01_solutions.ipynb)"
+    root = tiny.project(tmp_path, exercises, tiny.notebook("02", "Adding"))
+    path = root / "notebooks/solutions/01_solutions.ipynb"
+    tiny.write(path, sync.notebook_text(tiny.solutions("import os\nprint('in', os.path.basename(os.getcwd()))")))
+    code, said = run_series(root, "--publish", "--only", "01")
+    assert code == 0 and said.endswith("01_counting.ipynb: finished\n01_solutions.ipynb: finished\n")
+    assert parts.find_cell(parts.read_notebook(path), "solution-1").outputs[0].text == "in solutions\n"
+    assert sync.findings(root) == []
+    build = root / "build"
+    assert 'href="01_solutions.html"' in (build / "01_counting.html").read_text(encoding="utf-8")
+    assert 'href="01_solutions.html"' in (build / "index.html").read_text(encoding="utf-8")
+    page = (build / "01_solutions.html").read_text(encoding="utf-8")
+    assert 'href="01_counting.html"' in page and 'href="index.html"' in page
+
+
 def test_publishing_one_notebook_leaves_the_others(tmp_path):
     root = tiny.project(tmp_path, tiny.notebook(), tiny.notebook("02", "Adding"))
     before = saved(root)

@@ -13,6 +13,7 @@ import sync
 import tiny
 
 FIRST, SECOND = "notebooks/01_counting.ipynb", "notebooks/02_adding.ipynb"
+SOLVED = "notebooks/solutions/02_solutions.ipynb"
 
 
 @pytest.fixture
@@ -130,6 +131,46 @@ def test_a_hole_and_a_double_in_the_numbering_are_found(root):
     sync.write(root)
     assert sync.findings(root) == ["notebook 01: expected one file, found 0"]
     assert sync.numbering(["01_a", "01_b"]) == ["notebook 01: expected one file, found 2"]
+
+
+@pytest.fixture
+def solved(root):
+    """The project with solutions to the second notebook, which asks for a TPU."""
+    change(root, SECOND, '"runtime": "CPU"', '"runtime": "TPU"')
+    tiny.write(root / SOLVED, sync.notebook_text(tiny.solutions("1 + 1")))
+    sync.write(root)
+    return root
+
+
+def test_solutions_get_title_set_up_cell_and_runtime_and_stand_in_no_table(solved):
+    notebook = parts.read_notebook(solved / SOLVED)
+    assert [cell.id for cell in notebook.cells] == ["title", "setup", "solution-1"]
+    assert notebook.metadata == parts.metadata({"runtime": "TPU"})
+    title = source(solved, SOLVED, "title")
+    assert title.startswith("# 02 · Adding: solutions\n") and f"OWNER/REPO/blob/main/{SOLVED})" in title
+    assert title.endswith("[← 02 · Adding](../02_adding.ipynb) | [All notebooks](../../README.md)")
+    assert source(solved, SOLVED, "setup") == source(solved, SECOND, "setup")
+    assert all("solutions" not in (solved / name).read_text() for name in ("README.md", "colab_badges.md"))
+    assert sync.findings(solved) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        ("plotting.use_style()", "plotting.use_style(2)", f"{SOLVED}: cell `setup`: run `make sync`"),
+        ("1 + 1", "1", None),
+    ],
+)
+def test_only_the_generated_cells_of_solutions_are_compared(solved, old, new, finding):
+    change(solved, SOLVED, old, new)
+    assert sync.findings(solved) == [finding] * bool(finding)
+
+
+def test_a_link_of_solutions_that_leads_nowhere_is_found(solved):
+    notebook = parts.read_notebook(solved / SOLVED)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("[digit](../glossary.md#digit)", id="end"))
+    tiny.write(solved / SOLVED, sync.notebook_text(notebook))
+    assert sync.findings(solved) == [f"{SOLVED}: ../glossary.md#digit leads to no heading of glossary.md"]
 
 
 @pytest.mark.parametrize("missing", ["setup", "navigation"])

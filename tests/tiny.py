@@ -43,6 +43,28 @@ def notebook(number="01", title="Counting", code="print(1 + 1)", identifier="cou
     return nbformat.v4.new_notebook(cells=cells, metadata=parts.metadata(tutorial))
 
 
+def add_exercises(nb, answer="not yet. Count on."):
+    """Put an exercises section with two exercises into an executed notebook; `answer` is what their checks said."""
+    place = next(n for n, cell in enumerate(nb.cells) if cell.id == "summary")
+    cells = [nbformat.v4.new_markdown_cell("## Exercises\n\nChange the code.", id="exercises")]
+    for n in (1, 2):
+        check = f'# NBVAL_CHECK_OUTPUT\ncheck("{nb.cells[0].source[2:4]}.{n}", answer)'
+        said = nbformat.v4.new_output("stream", name="stdout", text=f"Exercise 01.{n}: {answer}\n")
+        cells += [
+            nbformat.v4.new_markdown_cell(f"### Exercise {n}: Count on\n\nCount to three.", id=f"exercise-{n}-text"),
+            nbformat.v4.new_code_cell("answer = 2", id=f"exercise-{n}", execution_count=2 * n + 1),
+            nbformat.v4.new_code_cell(check, id=f"exercise-{n}-check", execution_count=2 * n + 2, outputs=[said]),
+        ]
+    nb.cells[place:place] = cells
+    return nb
+
+
+def solutions(*code):
+    """A notebook of solutions as an author writes it, with these code cells."""
+    cells = [nbformat.v4.new_code_cell(source, id=f"solution-{n}") for n, source in enumerate(code, 1)]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("", id="title"), *cells])
+
+
 def executed(nb):
     """The same notebook with outputs as a run without error leaves them."""
     for number, cell in enumerate((cell for cell in nb.cells if cell.cell_type == "code"), 1):

@@ -210,4 +210,35 @@ def check_markers(nb):
     return found
 
 
+def check_exercises(nb):
+    """Each exercise, in order: task, code, and a check whose saved answer is ✅ in solutions and nowhere else."""
+    solved = "minutes" not in nb.metadata.get("tutorial", {})
+    cells = {cell.id: cell for cell in nb.cells if cell.get("id", "").startswith("exercise-")}
+    numbers = exercise_numbers(nb)
+    found = [] if len(numbers) in (0, 2, 3, 4) else [f"{len(numbers)} exercises, not 2 to 4"]
+    found += [] if numbers == list(range(1, len(numbers) + 1)) else [f"exercises numbered {numbers}"]
+    for n in numbers:
+        wanted = [f"exercise-{n}-text", f"exercise-{n}", f"exercise-{n}-check"]
+        if [name for name in cells if name in wanted] != wanted:
+            found.append(f"exercise {n} lacks one of the cells {', '.join(wanted)}, or they are in another order")
+            continue
+        task, _, check = (cells[name] for name in wanted)
+        if not re.match(rf"###? Exercise {n}: \S", task.source):
+            found.append(f"{task.id} does not begin with the heading 'Exercise {n}: …'")
+        marked, call = check.source.startswith("# NBVAL_CHECK_OUTPUT\n"), f'check("{nb.cells[0].source[2:4]}.{n}", '
+        if not marked or call not in check.source:
+            found.append(f"{check.id} does not begin with # NBVAL_CHECK_OUTPUT and call {call}…)")
+        answer = "".join(output.get("text", "") for output in check.outputs)
+        if not answer.startswith("Exercise") or ("✅" in answer) != solved:
+            found.append(f"{check.id} has saved the answer {answer!r}")
+    return found
+
+
+def exercise_numbers(nb):
+    """The numbers of a notebook's exercises, by the ids of their cells."""
+    names = [re.match(r"exercise-(\d+)", cell.get("id", "")) for cell in nb.cells]
+    return sorted({int(name[1]) for name in names if name})
+
+
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
+SOLUTIONS_CHECKS = [check for check in CHECKS if check is not check_sections]

@@ -47,7 +47,8 @@ def targets(markdown):
 def documents(root):
     """Every file of the project whose links are checked."""
     notebooks = root / "notebooks"
-    return sorted([*root.glob("*.md"), *notebooks.glob("*.md"), *notebooks.glob("*.ipynb")])
+    texts = [*root.glob("*.md"), *notebooks.glob("*.md")]
+    return sorted([*texts, *notebooks.glob("*.ipynb"), *notebooks.glob("solutions/*.ipynb")])
 
 
 def problem(target, path, root, published):

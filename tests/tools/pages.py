@@ -45,7 +45,8 @@ def embed(markdown, folder):
 
 
 def translate(markdown, folder, build):
-    """Make the relative links of a text written in `folder` hold for its page in `build`."""
+    """Make the relative links of a text written in `folder` hold for its page in `build`, the project's own."""
+    root = build.resolve().parent
 
     def replace(match):
         target = match[1]
@@ -53,10 +54,10 @@ def translate(markdown, folder, build):
         file = folder / unquote(path)
         if re.match(r"\w+:", target) or (path and not file.exists()):
             return match[0]
-        if target == "../README.md":
+        if file.resolve() == root / "README.md":
             path = "index.html"
-        elif path and file.parent == folder and file.suffix in (".ipynb", ".md"):
-            path = Path(path).stem + ".html"
+        elif path and root / "notebooks" in file.resolve().parents and file.suffix in (".ipynb", ".md"):
+            path = file.stem + ".html"
         elif path:
             path = Path(os.path.relpath(file, build)).as_posix()
         new = path + (f"#{links.slug(unquote(fragment))}" if fragment else "")

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -89,6 +89,19 @@ def read_entry(path, published):
     return Entry(path, title.removeprefix("# "), facts.summary, facts.runtime, facts.minutes, colab)
 
 
+def solutions_entry(entry):
+    """The entry of the solutions that belong to the notebook of `entry`; the file need not be there."""
+    name = f"{entry.path.name[:2]}_solutions.ipynb"
+    return replace(
+        entry,
+        path=entry.path.parent / "solutions" / name,
+        name=f"{entry.name}: solutions",
+        summary="One way to solve each exercise, and why it is right.",
+        minutes={},
+        colab=entry.colab.replace(entry.path.name, f"solutions/{name}"),
+    )
+
+
 def setup_cell(repository):
     """Source of the cell `setup`, the same in every notebook."""
     return SETUP.replace(UNPUBLISHED, repository)
@@ -126,6 +139,13 @@ def title_cell(entries, position):
         f"Minutes to run on two CPU cores: {in_class} in the class profile, {in_full} in the full one. "
         f"Runtime to choose in Colab: {entry.runtime}.",
     ])
+
+
+def solutions_title(entry):
+    """Source of the cell `title` in the solutions to the notebook of `entry`."""
+    solutions = solutions_entry(entry)
+    back = f"[← {entry.name}](../{entry.path.name}) | [All notebooks](../../README.md)"
+    return "\n\n".join([f"# {solutions.name}", badge(solutions), back])
 
 
 def series_table(entries):

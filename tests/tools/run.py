@@ -164,10 +164,10 @@ def save(result, notebook, facts, with_outputs):
         return
     if with_outputs:
         saved.cells = notebook.cells
-    cores = count_cores()
-    if cores == 2 and not facts["accelerator"]:
+    cores, timed = count_cores(), "minutes" in saved.metadata.tutorial  # solutions are not
+    if timed and cores == 2 and not facts["accelerator"]:
         saved.metadata.tutorial.minutes[facts["profile"]] = round(result.minutes, 1)
-    else:
+    elif timed:
         found = f"{cores} and {facts['accelerator'] or 'none'}"
         print(f"Minutes not recorded: expected 2 CPU cores and no accelerator, found {found}.")
     sync.write_file(path, sync.notebook_text(saved))
@@ -189,11 +189,11 @@ def prepare(options, root):
     if options.publish:
         os.environ["TUTORIAL_PROFILE"] = "full"
         sync.write(root)
-    repository, branch = sync.read_settings(root)
-    paths = [path for path in sync.notebook_paths(root) if options.only in (None, path.name[:2])]
-    if not paths:
+    entries = sync.read_entries(root)
+    entries += sync.solutions_entries(entries)
+    results = [Result(entry) for entry in entries if options.only in (None, entry.path.name[:2])]
+    if not results:
         sys.exit(f"Expected the number of a notebook, such as 01, found {options.only}: choose one from notebooks/.")
-    results = [Result(parts.read_entry(path, f"{repository}/blob/{branch}")) for path in paths]
     facts = load_images(root)
     print(f"Images: {facts['source']}. Profile: {facts['profile']}.", flush=True)
     if options.publish and facts["stand_in"]:

@@ -26,6 +26,17 @@ def notebook_paths(root):
     return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
+def read_entries(root):
+    """What the generated parts say about each notebook, in order."""
+    published = "{}/blob/{}".format(*read_settings(root))
+    return [parts.read_entry(path, published) for path in notebook_paths(root)]
+
+
+def solutions_entries(entries):
+    """The same about the solutions, as far as they are there."""
+    return [solutions for solutions in map(parts.solutions_entry, entries) if solutions.path.exists()]
+
+
 def read_settings(root):
     """The repository ("owner/name") and the branch under which the series is published."""
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["tutorial"]
@@ -61,8 +72,23 @@ def update_notebook(entries, position, repository):
         ("setup", "code", parts.setup_cell(repository)),
         ("navigation", "markdown", parts.navigation(entries, position)),
     ]
+    return update(notebook, wanted, notebook.metadata.tutorial)
+
+
+def update_solutions(entry, repository):
+    """The solutions to the notebook of `entry` as they should be, and the names of the parts that were not."""
+    wanted = [
+        ("title", "markdown", parts.solutions_title(entry)),
+        ("setup", "code", parts.setup_cell(repository)),
+    ]
+    notebook = parts.read_notebook(parts.solutions_entry(entry).path)
+    return update(notebook, wanted, {"runtime": entry.runtime})
+
+
+def update(notebook, wanted, tutorial):
+    """Put the `wanted` cells (id, kind, source) and the metadata into a notebook; say which were not so before."""
     changed = [f"cell `{name}`" for name, kind, source in wanted if put_cell(notebook, name, kind, source)]
-    metadata = parts.metadata(notebook.metadata.tutorial)
+    metadata = parts.metadata(tutorial)
     if notebook.metadata != metadata:
         notebook.metadata = metadata
         changed.append("metadata")
@@ -84,13 +110,14 @@ def between(path, text, name, content):
 
 def plan(root):
     """Every file that differs from what it should be: path, wanted text or bytes, and what in it differs."""
-    repository, branch = read_settings(root)
-    entries = [parts.read_entry(path, f"{repository}/blob/{branch}") for path in notebook_paths(root)]
-    changes = []
-    for position, entry in enumerate(entries):
-        notebook, changed = update_notebook(entries, position, repository)
-        if changed:
-            changes.append((entry.path, notebook_text(notebook), ", ".join(changed)))
+    repository, _ = read_settings(root)
+    entries = read_entries(root)
+    updates = [(entry.path, *update_notebook(entries, n, repository)) for n, entry in enumerate(entries)]
+    for entry in entries:
+        path = parts.solutions_entry(entry).path
+        if path.exists():
+            updates.append((path, *update_solutions(entry, repository)))
+    changes = [(path, notebook_text(notebook), ", ".join(changed)) for path, notebook, changed in updates if changed]
     runs, page = root / "models" / "runs", root / "colab_badges.md"
     generated = {
         "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
