@@ -27,7 +27,7 @@ IGNORED = ("CIFAR10_SOURCE", "KERAS_BACKEND")
 
 
 class CannotRun(Exception):
-    """A measurement that failed, with the reason in one sentence."""
+    """A measurement that failed, with the reason."""
 
 
 def measure(side, folder, quick=False):
@@ -42,9 +42,11 @@ def measure(side, folder, quick=False):
     command += ["--quick"] if quick else []
     done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise CannotRun(f"{side}: {last[0]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise CannotRun(f"{side}: exit status {done.returncode}: {done.stderr.strip()[-500:]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "error" in answer:
+        raise CannotRun(f"{side}: {answer['error']}")
+    return answer
 
 
 def measure_row(row, quick=False):
@@ -116,8 +118,8 @@ def main(arguments=None):
         failures.append("Interrupted; the rows that were finished are saved." if not options.quick else "Interrupted.")
     if results:
         print(f"\n{report.table(results)}\n\n{report.NOTE}")
-    if options.quick:
-        print("A quick run: these numbers mean nothing and were not saved.")
+        if options.quick:
+            print("A quick run: these numbers mean nothing and were not saved.")
     print(*(f"Could not run: {failure}" for failure in failures), sep="\n")
     return 1 if failures else 0
 

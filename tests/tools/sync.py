@@ -161,7 +161,7 @@ def notebook_text(notebook):
 
 def write_file(path, content):
     """Write text or bytes to a file in one step: a reader sees the old content or the new one, never half of it."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(new, path)
