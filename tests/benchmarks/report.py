@@ -4,7 +4,8 @@ import statistics
 
 from rows import ARTICLES, ROWS
 
-HEAD = "| Row | Peer | Theirs | Ours | Ours, measured | Ratio | Aim | | n |\n|---|---|--:|---|--:|--:|--:|---|--:|"
+COLUMNS = ("Row", "Peer", "Peer, measured", "Ours", "Ours, measured", "Ratio", "Aim", "", "n")
+HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|--:|---|--:|--:|--:|---|--:|"
 NOTE = "Ratio: how many times better ours is; for `roofline`, ours as a part of the peak. n: measurements of each side."
 INTRODUCTION = """\
 `make bench` measures all rows again, in up to 90 minutes on two cores that do nothing else; `make bench ONLY=load`
@@ -113,7 +114,7 @@ def section(row, result):
 
 def _details(row, side, found):
     values = [f"{', '.join(map(number, found['values']))} {row.unit}"] if len(found["values"]) > 1 else []
-    facts = [f"{name} {number(value)}" for name, value in found["facts"].items()]
+    facts = [f"{name}: {value if isinstance(value, int) else number(value)}" for name, value in found["facts"].items()]
     return [f"- {side}: {'; '.join(values + facts)}"] if values or facts else []
 
 
