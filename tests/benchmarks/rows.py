@@ -52,8 +52,8 @@ _TRAINED = (
     "Both train on the same 45,000 images and are watched on the 5,000 validation images after every epoch, where the "
     "article watches the 10,000 test images. Seconds run from the building of the network, with whitening for ours, to "
     "the end of the first epoch that reaches the target. The length of our schedule was chosen beforehand for this "
-    "target, by accuracy on these validation images; the peer keeps its article's constant learning rate. Neither shows "
-    "a progress bar."
+    "target, by accuracy on these validation images; the peer keeps its article's constant learning rate. Neither "
+    "shows a progress bar."
 )
 
 ROWS = (
