@@ -48,7 +48,7 @@ def images(run):
     from utils.profiles import PROFILES
 
     data = load_cifar10()
-    return subset(data, replace(PROFILES["test"], train=600, validation=100, test=100)) if run.quick else data
+    return subset(data, replace(PROFILES["test"], train=300, validation=50, test=50)) if run.quick else data
 
 
 # time_to_70 and time_to_80
