@@ -7,7 +7,7 @@ FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb)
 
 SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
 
-.PHONY: help lab run test test-colab publish classroom sync sync-check clean
+.PHONY: help lab run test test-colab bench publish classroom sync sync-check clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
@@ -27,6 +27,9 @@ test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the v
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
 		tests/test_published.py tests/test_devices.py tests/test_setup.py::$(SETUP_WITHOUT_TENSORFLOW) notebooks/04_tpu_training.ipynb
+
+bench: .venv/.installed ## compare with recipes of published articles, in up to 90 minutes (one row: ONLY=load)
+	@$(VENV_PYTHON) tests/benchmarks/bench.py $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)
 
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
 	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)

@@ -78,7 +78,8 @@ def project(root, *notebooks):
     for name, text in UTILS.items():
         write(root / "utils" / f"{name}.py", text)
     write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
-    markers = [f"<!-- {name}:{end} -->" for name in ("badges", "series", "results") for end in ("start", "end")]
+    generated = ("badges", "series", "results", "benchmarks")
+    markers = [f"<!-- {name}:{end} -->" for name in generated for end in ("start", "end")]
     write(root / "README.md", "\n".join(markers))
     write(root / "models" / "README.md", "<!-- published:start --><!-- published:end -->")
     write(root / "notebooks" / "glossary.md", "# Glossary\n\n## Number\n\nWhat one counts with.\n")

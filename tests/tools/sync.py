@@ -6,6 +6,7 @@ python tests/tools/sync.py --repository owner/name  for a published fork: first 
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,9 @@ import nbformat
 import parts
 
 PROJECT = Path(__file__).resolve().parents[2]
+sys.path.append(str(PROJECT / "tests" / "benchmarks"))
+import report  # noqa: E402
+
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
 
@@ -119,10 +123,12 @@ def plan(root):
             updates.append((path, *update_solutions(entry, repository)))
     changes = [(path, notebook_text(notebook), ", ".join(changed)) for path, notebook, changed in updates if changed]
     runs, page = root / "models" / "runs", root / "colab_badges.md"
+    measured, benchmarks = read_benchmarks(root), root / "tests" / "benchmarks" / "RESULTS.md"
     generated = {
         "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
         "series": parts.series_table(entries),
         "results": "\n\n".join(filter(None, [parts.results(entries), parts.trainings(runs)])),
+        "benchmarks": report.summary(measured),
     }
     changes += text_changes(root / "README.md", generated)
     changes += text_changes(root / "models" / "README.md", {"published": parts.published(runs)})
@@ -133,7 +139,15 @@ def plan(root):
     badges = parts.badge_page(entries, repository)
     if not page.exists() or page.read_text(encoding="utf-8") != badges:
         changes.append((page, badges, "the whole page"))
+    if measured and (not benchmarks.exists() or benchmarks.read_text(encoding="utf-8") != report.page(measured)):
+        changes.append((benchmarks, report.page(measured), "the whole page"))
     return changes
+
+
+def read_benchmarks(root):
+    """What `make bench` measured, by the name of the row; empty where it was not run."""
+    path = root / "tests" / "benchmarks" / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def text_changes(path, generated):
@@ -177,7 +191,7 @@ def notebook_text(notebook):
 
 def write_file(path, content):
     """Write text or bytes to a file in one step: a reader sees the old content or the new one, never half of it."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(new, path)

@@ -1,0 +1,124 @@
+"""The results of the benchmarks as text: the page RESULTS.md, and what README.md quotes. Imports nothing heavy."""
+
+import statistics
+
+from rows import ARTICLES, ROWS
+
+COLUMNS = ("Row", "Peer", "Peer, measured", "Ours", "Ours, measured", "Ratio", "Aim", "", "n")
+HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|--:|---|--:|--:|--:|---|--:|"
+NOTE = "Ratio: how many times better ours is; for `roofline`, ours as a part of the peak. n: measurements of each side."
+INTRODUCTION = """\
+`make bench` measures all rows again, in up to 90 minutes on two cores that do nothing else; `make bench ONLY=load`
+measures one. The environment variable CIFAR10_DIR must name the images. Every measurement is a process of its own.
+Where n is over 1, ours and theirs are measured in turn, and the table shows medians. A ratio after "over" is a lower
+bound: the peer stopped, or was stopped, before it reached its target.
+
+The peers are recipes of published articles, with code written for this comparison and the networks of
+`utils/models.py`:"""
+
+
+def page(results):
+    """The whole of RESULTS.md: `results` is the content of results.json, a dict from the name of a row."""
+    articles = "\n".join(f"- `{network}`: {article}." for network, article in ARTICLES.items())
+    shown = [(row, results[row.name]) for row in ROWS if row.name in results]
+    return "\n\n".join([
+        "<!-- written by `make sync` from results.json and rows.py; changes made by hand are lost -->",
+        "# Side by side with the articles' recipes",
+        INTRODUCTION + "\n\n" + articles,
+        table(results),
+        NOTE,
+        conditions(results),
+        *(section(row, result) for row, result in shown),
+    ]) + "\n"  # fmt: skip
+
+
+def summary(results):
+    """What README.md quotes, or nothing while there are no results."""
+    if not results:
+        return ""
+    text = (
+        "Side by side with recipes of published articles, as `make bench` measured it with `CIFAR10_DIR` set; "
+        "[RESULTS.md](tests/benchmarks/RESULTS.md) says what ran instead of what:"
+    )
+    return "\n\n".join([text, table(results), NOTE, conditions(results)])
+
+
+def table(results):
+    """The table of those rows that have a result."""
+    return "\n".join([HEAD, *(_table_row(row, results[row.name]) for row in ROWS if row.name in results)])
+
+
+def _table_row(row, result):
+    theirs = _measured(row, result["theirs"]) if row.peer else "–"
+    aim = f"at least {row.aim:g}" if row.peer else f"at most {row.aim:g} {row.unit}"
+    ours = _measured(row, result["ours"])
+    cells = [row.name, row.peer or "–", theirs, row.ours, ours, _ratio_text(row, result), aim, verdict(row, result)]
+    return f"| {' | '.join([*cells, str(result['n'])])} |"
+
+
+def _measured(row, side):
+    value = f"{number(statistics.median(side['values']))} {row.unit}"
+    if side.get("reached", True):
+        return value
+    return f"not reached in {value} (best {side['facts']['best validation accuracy, %']:.1f}%)"
+
+
+def ratio(row, result):
+    """How many times better ours is; None without a peer, or where ours did not reach its target."""
+    if not row.peer or not result["ours"].get("reached", True):
+        return None
+    theirs, ours = (statistics.median(result[side]["values"]) for side in ("theirs", "ours"))
+    return ours / theirs if row.more_is_better else theirs / ours
+
+
+def _ratio_text(row, result):
+    found = ratio(row, result)
+    if found is None:
+        return "–"
+    return number(found) if result["theirs"].get("reached", True) else f"over {number(found)}"
+
+
+def verdict(row, result):
+    """Whether the aim is met, in a word."""
+    if not row.peer:
+        return "met" if statistics.median(result["ours"]["values"]) <= row.aim else "missed"
+    found = ratio(row, result)
+    return "met" if found is not None and found >= row.aim else "missed"
+
+
+def conditions(results):
+    """Where and on what the rows were measured: one line for each machine and source of images."""
+    places = {}
+    for row in ROWS:
+        if row.name in results:
+            result = results[row.name]
+            places.setdefault(f"{result['machine']}; images: {result['data']}", []).append(row.name)
+    several = len(places) > 1
+    return "\n\n".join(f"{', '.join(names)}: {place}." if several else f"{place}." for place, names in places.items())
+
+
+def section(row, result):
+    """What stands below the table about one row."""
+    lines = [f"## {row.name}", row.ran]
+    measured = []
+    for side in ("ours", "theirs"):
+        if result[side]:
+            measured += _details(row, side, result[side])
+    lines.append("\n".join([*measured, f"- measured on {result['date']} by `{result['command']}`"]))
+    if row.limit:
+        lines.append(f"What limits it now: {row.limit}")
+    if row.tried:
+        lines.append(f"Tried: {row.tried}")
+    return "\n\n".join(lines)
+
+
+def _details(row, side, found):
+    values = [f"{', '.join(map(number, found['values']))} {row.unit}"] if len(found["values"]) > 1 else []
+    facts = [f"{name}: {value if isinstance(value, int) else number(value)}" for name, value in found["facts"].items()]
+    return [f"- {side}: {'; '.join(values + facts)}"] if values or facts else []
+
+
+def number(value):
+    """A number with three digits, or all of those before the point."""
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2 if value >= 0.9995 else None
+    return f"{value:.3g}" if digits is None else f"{value:,.{digits}f}"

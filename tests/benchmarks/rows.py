@@ -1,0 +1,145 @@
+"""What is compared with what: one `Row` for each benchmark. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+# The fast recipes on the 45,000 training images: name in `utils.recipes`, and the length of the schedule in epochs.
+SCHEDULES = {"time_to_70": ("fast_cnn_narrow", 1), "time_to_80": ("fast_cnn_narrow", 3)}
+TARGETS = {"time_to_70": 0.7, "time_to_80": 0.8}
+MOST_EPOCHS = 12  # of the peer of time_to_80
+
+ARTICLES = {
+    "three_conv_small": '"ML and AI Blogs", issue 9, 2025',
+    "three_block_dense1024": 'the first post of "Deep Learning for Computer Vision (DL4CV)"',
+    "single_conv_wide_dense": '"CIFAR-10 Image Classification with TensorFlow", 2024',
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark.
+
+    Attributes:
+        name: for `make bench ONLY=NAME`; `sides.py` has a function NAME_ours and, if there is a peer, NAME_theirs.
+        peer: what it is compared with, in the table; "" if with nothing.
+        ours: what is measured of this series, in the table.
+        unit: of both values.
+        aim: the least ratio, how many times better ours should be; without a peer, the most that the value may be.
+        ran: what was run instead of what, and how.
+        more_is_better: whether the ratio is ours / theirs instead of theirs / ours.
+        repeats: how often each side is measured, in turn; the table shows medians.
+        limit: what limits ours now, as found by profiling; "" if that is not known.
+        tried: where the aim is missed, what was tried and what it gave.
+    """
+
+    name: str
+    peer: str
+    ours: str
+    unit: str
+    aim: float
+    ran: str
+    more_is_better: bool = False
+    repeats: int = 1
+    limit: str = ""
+    tried: str = ""
+
+
+def _until(name):
+    recipe, epochs = SCHEDULES[name]
+    return f"`{recipe}`, schedule of {epochs} epoch{'s' if epochs > 1 else ''}, until the same"
+
+
+_TRAINED = (
+    "Both train on the same 45,000 images and are watched on the 5,000 validation images after every epoch, where the "
+    "article watches the 10,000 test images. Seconds run from the building of the network, with whitening for ours, to "
+    "the end of the first epoch that reaches the target. The length of our schedule was chosen beforehand for this "
+    "target, by accuracy on these validation images; the peer keeps its article's constant learning rate. Neither "
+    "shows a progress bar."
+)
+
+ROWS = (
+    Row(
+        "time_to_70",
+        "`three_conv_small`: training until 70% of the validation images are right",
+        _until("time_to_70"),
+        "s",
+        4,
+        f"{_TRAINED} The peer is the article's: Adam, batches of 256, tf.data with cache, a shuffle buffer of 1,000 "
+        "and prefetch, at most 50 epochs with early stopping (patience 3); on the CPU instead of a TPU.",
+    ),
+    Row(
+        "time_to_80",
+        "`three_block_dense1024`: training until 80% of the validation images are right",
+        _until("time_to_80"),
+        "s",
+        5,
+        f"{_TRAINED} The peer is the article's: pixels divided by 255 into float64 arrays, Adam, batches of 32, "
+        f"softmax in the network; it is stopped after {MOST_EPOCHS} epochs instead of 20.",
+    ),
+    Row(
+        "memory",
+        "`three_block_dense1024`: peak memory up to its first training step, above that of the bare import",
+        "`fast_cnn`, the same",
+        "MB",
+        3,
+        "The peer divides the pixels of 45,000 training and 5,000 validation images by 255, which makes float64 "
+        "arrays, and fits in batches of 32, as its article does with 50,000 and 10,000; ours trains from the same "
+        "images in batches of 512. Peak of the resident memory of a process of its own, less its peak after `import "
+        "keras, tensorflow`, which stands below.",
+        repeats=3,
+    ),
+    Row(
+        "augment",
+        "`single_conv_wide_dense`: `ImageDataGenerator.flow` with shifts and flips, one epoch",
+        "`make_dataset` with `flip` and `affine` (shifts alone), batches of 512, one epoch",
+        "images/s",
+        20,
+        "The peer is the article's generator (shifts by up to a tenth, flips) on its float64 pixels in batches of 32, "
+        "which it changes image by image; ours keeps whole batches of uint8 pixels, of the size the fast recipe has. "
+        "Ours in batches of 32 stands below. Both deliver the same 45,000 images; the first batch is not timed.",
+        more_is_better=True,
+        repeats=3,
+    ),
+    Row(
+        "load",
+        "`keras.datasets.cifar10.load_data()`, second call",
+        "`load_cifar10()`, second call",
+        "s",
+        50,
+        "The peer is Keras' own function, which at every call hashes the archive, unpacks it and reads the batches; "
+        "only the archive's address and hash are those of an archive packed from CIFAR10_DIR. Ours maps arrays into "
+        "memory and reads pixels when they are touched: the seconds with all pixels copied stand below.",
+        repeats=5,
+    ),
+    Row(
+        "predict",
+        "`three_conv_small`: one `model.predict` and one softmax a picture, 1,000 pictures",
+        "`classify` of the same network, 1,000 pictures at once",
+        "s",
+        20,
+        "Both get the same 1,000 test images in memory and the same network with random weights, after one picture "
+        "that is not timed. The peer makes a float32 batch of one of each, as the article does with its photo; without "
+        "the article's progress bars. Ours returns its whole table.",
+        repeats=3,
+    ),
+    Row(
+        "roofline",
+        "this processor's largest measured matrix product, in the recipe's precision",
+        "training step of `fast_cnn`, batch of 512",
+        "GFLOP/s",
+        0.5,
+        "The peak is the fastest `tf.matmul` of several sizes, below in both precisions. The step is the median of a "
+        "`fit`, data pipeline included. Its operations are those of convolutions and dense layers: forwards, and "
+        "backwards twice as many, without the gradients that the frozen first layer spares.",
+        more_is_better=True,
+        repeats=3,
+    ),
+    Row(
+        "suite",
+        "",
+        "`make test` after set-up",
+        "min",
+        12,
+        "Checks, tests and all notebooks in the test profile. Minutes of each notebook stand below; two files run at a "
+        "time, so they add up to more than the total.",
+    ),
+)

@@ -1,0 +1,449 @@
+"""One measurement of one side of a row, in a process of its own: the last line it prints is its answer as JSON.
+
+python tests/benchmarks/sides.py SIDE FOLDER [--quick]
+
+SIDE is the name of a function here. FOLDER is shared by all measurements of a row. An answer has a `value`, in the
+unit of the row, and `facts`, numbers by name; that of a training says also whether its target was `reached`; that of
+a failure has only an `error`.
+
+TensorFlow is imported inside the functions, since one row measures what comes on top of that import.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+import xml.etree.ElementTree as ElementTree
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import rows
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT))
+
+BATCH_FILES = ("batches.meta", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+
+
+def machine(run):
+    """Where and on what is measured; also fills the cache of images."""
+    import numpy as np
+
+    from utils.profiles import describe_machine
+
+    source = images(run).source
+    return {"machine": f"{describe_machine()}, numpy {np.__version__}", "data": source}
+
+
+def images(run):
+    """The images of every row: all of them, or a few for a quick run."""
+    from utils.data import load_cifar10, subset
+    from utils.profiles import PROFILES
+
+    data = load_cifar10()
+    return subset(data, replace(PROFILES["test"], train=300, validation=50, test=50)) if run.quick else data
+
+
+# time_to_70 and time_to_80
+
+
+def time_to_70_theirs(run):
+    import keras
+    import tensorflow as tf
+
+    from utils.models import build_model
+
+    data = images(run)
+
+    def batches(pixels, labels, shuffled):
+        dataset = tf.data.Dataset.from_tensor_slices((pixels, labels.astype("uint8")[:, None])).cache()
+        return (dataset.shuffle(1_000) if shuffled else dataset).batch(256).prefetch(tf.data.AUTOTUNE)
+
+    training = batches(data.x_train, data.y_train, shuffled=True)
+    validation = batches(data.x_validation, data.y_validation, shuffled=False)
+    start = time.time()
+    model = build_model("three_conv_small")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
+    return fit_until(model, "time_to_70", run, start, 50, stopping, x=training, validation_data=validation)
+
+
+def time_to_80_theirs(run):
+    (x_train, y_train), validation = divided_pixels(run)
+    start = time.time()
+    model = article_network("three_block_dense1024")
+    return fit_until(
+        model, "time_to_80", run, start, rows.MOST_EPOCHS, x=x_train, y=y_train, validation_data=validation
+    )
+
+
+def divided_pixels(run):
+    """Training and validation images as two of the articles prepare them: float64, 0 to 1."""
+    data = images(run)
+    return (data.x_train / 255.0, data.y_train), (data.x_validation / 255.0, data.y_validation)
+
+
+def article_network(name):
+    """A network as articles write it that divide the pixels beforehand: no rescaling inside, and probabilities out."""
+    import keras
+
+    from utils.models import CIFAR_SHAPE, build_model
+
+    stack = build_model(name).layers[1:]
+    stack[-1].activation = keras.activations.softmax
+    model = keras.Sequential([keras.Input(CIFAR_SHAPE), *stack])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def fit_until(model, row, run, start, epochs, *callbacks, **data):
+    """Train until a validation accuracy is reached, and say when that was; `start` is when the training began."""
+    import keras
+
+    accuracies, ends = [], []
+
+    def watch(epoch, logs):
+        accuracies.append(round(logs["val_accuracy"], 6))  # 0.7 in single precision is a little less than 0.7
+        ends.append(time.time())
+        if accuracies[-1] >= target(row, run):
+            model.stop_training = True
+
+    callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=watch)]
+    model.fit(**data, epochs=2 if run.quick else epochs, callbacks=callbacks, verbose=0)
+    return trained(row, run, accuracies, ends[-1] - start, ends[-1] - run.started)
+
+
+def target(row, run):
+    return 0.2 if run.quick else rows.TARGETS[row]
+
+
+def trained(row, run, accuracies, seconds, with_start_up):
+    facts = {
+        "seconds from the start of the process": with_start_up,
+        "epochs": len(accuracies),
+        "best validation accuracy, %": 100 * max(accuracies),
+    }
+    return {"value": seconds, "reached": max(accuracies) >= target(row, run), "facts": facts}
+
+
+def time_to_70_ours(run):
+    return train_ours("time_to_70", run)
+
+
+def time_to_80_ours(run):
+    return train_ours("time_to_80", run)
+
+
+def train_ours(row, run):
+    """Our recipe on its whole schedule; what comes after the epoch that reaches the target does not count."""
+    from utils.recipes import RECIPES
+    from utils.training import train
+
+    data = images(run)
+    recipe, epochs = rows.SCHEDULES[row]
+    start = time.time()
+    _, history = train(RECIPES[recipe], data, epochs, verbose=0)
+    end = time.time()
+    accuracies = [round(accuracy, 6) for accuracy in history["val_accuracy"]]
+    counted = next((n for n, value in enumerate(accuracies, 1) if value >= target(row, run)), epochs)
+    end -= sum(history["seconds"][counted:])
+    return trained(row, run, accuracies[:counted], end - start, end - run.started)
+
+
+# memory
+
+
+def memory_theirs(run):
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    imported = peak_memory()
+    (x_train, y_train), validation = divided_pixels(run)
+    model = article_network("three_block_dense1024")
+    peak, watcher = at_first_step(model)
+    model.fit(x_train, y_train, epochs=20, validation_data=validation, callbacks=[watcher], verbose=0)
+    return memory(imported, peak[0])
+
+
+def memory_ours(run):
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    imported = peak_memory()
+    model, batches, _ = our_training(run)
+    peak, watcher = at_first_step(model)
+    model.fit(batches, epochs=1, callbacks=[watcher], shuffle=False, verbose=0)
+    return memory(imported, peak[0])
+
+
+def our_training(run):
+    """`fast_cnn` and its batches as `utils.training.train` makes them, and the recipe."""
+    from utils.pipelines import make_dataset
+    from utils.recipes import RECIPES
+    from utils.training import build
+
+    data = images(run)
+    recipe = replace(RECIPES["fast_cnn"], batch_size=100) if run.quick else RECIPES["fast_cnn"]
+    model = build(recipe, data.x_train, recipe.epochs, seed=0)
+    batches = make_dataset(
+        data.x_train,
+        data.y_train,
+        recipe.batch_size,
+        training=True,
+        augment=recipe.augment,
+        one_hot=True,
+        seed=0,
+        drop_remainder=True,
+    )
+    return model, batches, recipe
+
+
+def at_first_step(model):
+    """A callback that notes the peak of memory after the first step and ends the training, and where it notes it."""
+    import keras
+
+    peak = []
+
+    def note(batch, logs):
+        peak.append(peak_memory())
+        model.stop_training = True
+
+    return peak, keras.callbacks.LambdaCallback(on_train_batch_end=note)
+
+
+def memory(imported, peak):
+    return {"value": peak - imported, "facts": {"MB after the bare import": imported, "MB in all": peak}}
+
+
+def peak_memory():
+    """The largest resident memory this process had, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage says there can be the parent's
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+# augment
+
+
+def augment_theirs(run):
+    from tensorflow.keras.preprocessing.image import ImageDataGenerator
+
+    (x_train, y_train), _ = divided_pixels(run)
+    generator = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
+    batches = generator.flow(x_train, y_train, batch_size=32)
+    return {"value": images_per_second(next(batches)[0] for _ in range(len(batches))), "facts": {}}
+
+
+def augment_ours(run):
+    from functools import partial
+
+    from utils.pipelines import affine, compose, flip, make_dataset
+
+    data = images(run)
+    augment = compose(flip, partial(affine, rotation=0.0, zoom=0.0))
+
+    def speed(batch_size):
+        batches = make_dataset(data.x_train, data.y_train, batch_size, training=True, augment=augment)
+        return images_per_second(pixels for pixels, _ in batches)
+
+    return {"value": speed(100 if run.quick else 512), "facts": {"images/s in batches of 32": speed(32)}}
+
+
+def images_per_second(batches):
+    """How fast batches come after the first one."""
+    next(batches)
+    start = time.perf_counter()
+    count = sum(len(batch) for batch in batches)
+    return count / (time.perf_counter() - start)
+
+
+# load
+
+
+def load_theirs(run):
+    archive = packed_archive(run.folder)
+    os.environ["KERAS_HOME"] = str(run.folder / "keras")
+    from keras.datasets import cifar10
+    from keras.utils import get_file
+
+    ours = {"origin": archive.as_uri(), "file_hash": hashlib.sha256(archive.read_bytes()).hexdigest()}
+    module = sys.modules[cifar10.load_data.__module__]
+    with mock.patch.object(module, "get_file", lambda **options: get_file(**(options | ours))):
+        cifar10.load_data()
+        start = time.perf_counter()
+        cifar10.load_data()
+    return {"value": time.perf_counter() - start, "facts": {}}
+
+
+def packed_archive(folder):
+    """The archive of CIFAR10_DIR, packed in the official layout where that is a folder; packed once for all repeats."""
+    source = Path(os.environ["CIFAR10_DIR"])
+    if source.is_file():
+        return source.resolve()
+    source = next(path for path in (source / "cifar-10-batches-py", source) if path.is_dir())
+    archive = folder / "cifar-10-python.tar.gz"
+    if not archive.exists():
+        with tarfile.open(archive, "w:gz", compresslevel=6) as tar:
+            for name in filter(lambda name: (source / name).exists(), BATCH_FILES):
+                tar.add(source / name, f"cifar-10-batches-py/{name}")
+    return archive
+
+
+def load_ours(run):
+    from utils.data import load_cifar10
+
+    load_cifar10()
+    start = time.perf_counter()
+    data = load_cifar10()
+    loaded = time.perf_counter()
+    copies = [split.copy() for split in (data.x_train, data.x_validation, data.x_test)]
+    copied = time.perf_counter() - start
+    assert sum(len(copy) for copy in copies) == 60_000
+    return {"value": loaded - start, "facts": {"seconds with all pixels copied": copied}}
+
+
+# predict
+
+
+def pictures(run):
+    return images(run).x_test[: 20 if run.quick else 1_000]
+
+
+def predict_theirs(run):
+    import numpy as np
+    import tensorflow as tf
+
+    from utils.models import build_model
+
+    model, photos = build_model("three_conv_small"), pictures(run)
+
+    def name(photo):
+        logits = model.predict(tf.expand_dims(photo.astype("float32"), 0), verbose=0)
+        return np.argmax(tf.nn.softmax(logits[0]))
+
+    name(photos[0])
+    start = time.perf_counter()
+    for photo in photos:
+        name(photo)
+    return {"value": time.perf_counter() - start, "facts": {}}
+
+
+def predict_ours(run):
+    from utils.images import classify
+    from utils.models import build_model
+
+    model, photos = build_model("three_conv_small"), pictures(run)
+    classify(model, photos[:1])
+    start = time.perf_counter()
+    classify(model, photos)
+    return {"value": time.perf_counter() - start, "facts": {}}
+
+
+# roofline
+
+
+def roofline_theirs(run):
+    from utils.training import fastest_precision
+
+    sizes = (256, 512) if run.quick else (1_024, 2_048, 4_096)
+    peaks = {kind: max(matrix_speed(size, kind) for size in sizes) for kind in ("float32", "bfloat16")}
+    facts = {f"GFLOP/s in {kind}": peak for kind, peak in peaks.items()}
+    return {"value": peaks[fastest_precision().removeprefix("mixed_")], "facts": facts}
+
+
+def matrix_speed(size, kind, repeats=5):
+    """The fastest of several products of two square matrices, in GFLOP/s."""
+    import tensorflow as tf
+
+    first, second = (tf.cast(tf.random.normal((size, size)), kind) for _ in range(2))
+    seconds = []
+    for _ in range(1 + repeats):
+        start = time.perf_counter()
+        tf.linalg.matmul(first, second)[0, 0].numpy()  # waits for the product
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds) / 1e9
+
+
+def roofline_ours(run, steps=30):
+    import keras
+
+    model, batches, recipe = our_training(run)
+    ends = []
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
+    model.fit(batches.take(steps), epochs=1, callbacks=[clock], shuffle=False, verbose=0)
+    settled = ends[len(ends) // 3 :]
+    step = statistics.median(later - earlier for earlier, later in zip(settled, settled[1:], strict=False))
+    operations = step_flops(model) * recipe.batch_size
+    return {"value": operations / step / 1e9, "facts": {"ms a step": 1e3 * step, "GFLOP a step": operations / 1e9}}
+
+
+def step_flops(model):
+    """Floating-point operations for one image in a training step of a `fast_cnn`.
+
+    Backwards costs twice as much as forwards, one gradient of the weights and one of the inputs. The frozen first
+    convolution needs neither, the second one none of its inputs.
+    """
+    import keras
+
+    from utils.models import count_flops
+
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    first, two = (count_flops(keras.Model(model.input, layer.output)) for layer in convolutions[:2])
+    return 3 * count_flops(model) - 2 * first - (two - first)
+
+
+# suite
+
+
+def suite_ours(run):
+    report = run.folder / "report.xml"
+    arguments = f"--junitxml={report} {'-n 1 tests/test_profiles.py' if run.quick else ''}"
+    command = ["make", "-o", ".venv/.installed", "test", f"PYTEST_ARGS={arguments}"]
+    settings = {key: value for key, value in os.environ.items() if key != "TUTORIAL_PROFILE"}
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=PROJECT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    minutes = (time.perf_counter() - start) / 60
+    if done.returncode:
+        raise RuntimeError(f"expected `make test` to pass; it said: {done.stdout.decode(errors='replace')[-2_000:]}")
+    return {"value": minutes, "facts": minutes_by_file(report)}
+
+
+def minutes_by_file(report):
+    """Minutes of each notebook, and of all other tests together, from pytest's report."""
+    minutes = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        place = case.get("classname")
+        name = place.split(".")[1] if place.startswith("notebooks.") else "other tests"
+        minutes[f"min in {name}"] = minutes.get(f"min in {name}", 0) + float(case.get("time")) / 60
+    return dict(sorted(minutes.items()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("side")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--started", type=float, default=time.time(), help="when the process was started")
+    parser.add_argument("--quick", action="store_true", help="few images, few repeats: only to see whether it runs")
+    run = parser.parse_args()
+    try:
+        with redirect_stdout(sys.stderr):  # what the measured code prints is not the answer
+            answer = globals()[run.side](run)
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The benchmarks: every measurement in its smallest form, what is saved, and what is said of the results."""
+
+import argparse
+import json
+import time
+
+import bench
+import fake_cifar10
+import keras
+import numpy as np
+import pytest
+import report
+import rows
+import sides
+import sync
+import tiny
+
+from utils.models import build_model
+
+BY_NAME = {row.name: row for row in rows.ROWS}
+ALL_SIDES = [f"{row.name}_{side}" for row in rows.ROWS for side in (("ours", "theirs") if row.peer else ("ours",))]
+# Measured in a process of their own below; or the same code as another; or (suite) `make test` itself.
+ELSEWHERE = {"memory_ours", "memory_theirs", "load_ours", "load_theirs", "time_to_80_ours", "suite_ours"}
+PLACE = {"machine": "a machine", "data": "some images", "date": "2026-01-02", "command": "make bench"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_images(tmp_path_factory):
+    """Images without pictures, cached in a folder of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIFAR10_DIR", str(fake_cifar10.fake_folder()))
+        patch.setenv("TUTORIAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield patch
+
+
+def result(ours, theirs=None, **facts):
+    """What a row is saved as; `theirs` that did not reach its target has `reached=False`."""
+    peer = theirs and {"values": theirs, "facts": {"best validation accuracy, %": 79.44}} | facts
+    return PLACE | {"n": len(ours), "ours": {"values": ours, "facts": {}}, "theirs": peer}
+
+
+@pytest.mark.parametrize("name", ["load", "memory"])
+def test_a_quick_run_measures_both_sides_in_processes_of_their_own_and_saves_nothing(name, capsys):
+    kept = sync.PROJECT / "tests" / "benchmarks" / "results.json"
+    before = kept.read_bytes() if kept.exists() else None
+    assert bench.main(["--quick", "--only", name]) == 0
+    said = capsys.readouterr().out
+    assert f"{name}, ours, 1 of 1: " in said and f"{name}, theirs, 1 of 1: " in said
+    assert f"| {name} | " in said and "were not saved" in said
+    assert (kept.read_bytes() if kept.exists() else None) == before
+
+
+@pytest.mark.filterwarnings("ignore:.*affine_transform:DeprecationWarning")
+@pytest.mark.parametrize("side", [side for side in ALL_SIDES if side not in ELSEWHERE])
+def test_a_measurement_gives_a_positive_value_and_facts_that_json_can_hold(side, tmp_path):
+    run = argparse.Namespace(quick=True, folder=tmp_path, started=time.time())
+    answer = json.loads(json.dumps(getattr(sides, side)(run)))
+    assert answer["value"] > 0
+    assert all(isinstance(value, int | float) for value in answer["facts"].values())
+    assert ("reached" in answer) == side.startswith("time_to_")
+
+
+def test_every_row_has_its_measurements():
+    assert all(hasattr(sides, side) for side in ALL_SIDES)
+
+
+def test_the_network_of_articles_that_divide_pixels_is_the_one_of_the_series_but_for_rescaling_and_softmax():
+    keras.utils.set_random_seed(1)
+    ours = build_model("three_block_dense1024")
+    theirs = sides.article_network("three_block_dense1024")
+    assert theirs.count_params() == 2_397_226
+    theirs.set_weights(ours.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    expected = keras.ops.softmax(ours(pixels))
+    np.testing.assert_allclose(theirs(pixels / 255.0), expected, atol=1e-5)
+
+
+def test_operations_of_a_step_leave_out_the_gradients_that_a_frozen_first_layer_spares():
+    model = build_model("fast_cnn")
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
+    forwards = [
+        2 * layer.kernel.shape.num_elements() * int(np.prod(layer.output.shape[1:-1])) for layer in convolutions
+    ]
+    assert sides.step_flops(model) == forwards[0] + 2 * forwards[1] + 3 * sum(forwards[2:])
+
+
+def test_training_ends_with_the_epoch_that_reaches_the_target(monkeypatch):
+    monkeypatch.setitem(rows.TARGETS, "time_to_70", 0.0)
+    run = argparse.Namespace(quick=False, started=time.time() - 100)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = np.zeros((4, 1)), np.zeros(4)
+    answer = sides.fit_until(model, "time_to_70", run, time.time(), 5, x=x, y=y, validation_data=(x, y))
+    assert answer["reached"] and answer["facts"]["epochs"] == 1
+    assert answer["value"] < 90 < answer["facts"]["seconds from the start of the process"]
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "ratio", "verdict"),
+    [
+        ("load", result([0.1, 0.2, 0.3], [9, 10, 30]), "50.0", "met"),
+        ("load", result([0.2], [9.9]), "49.5", "missed"),
+        ("augment", result([2_000.0], [100.0]), "20.0", "met"),
+        ("augment", result([100.0], [2_000.0]), "0.05", "missed"),
+        ("time_to_80", result([100.0], [500.0], reached=False), "over 5.00", "met"),
+        ("time_to_80", result([101.0], [500.0], reached=False), "over 4.95", "missed"),
+        ("suite", result([12.0]), "–", "met"),
+        ("suite", result([12.1]), "–", "missed"),
+    ],
+)
+def test_a_ratio_says_how_many_times_better_ours_is(name, measured, ratio, verdict):
+    cells = report.table({name: measured}).splitlines()[-1].split(" | ")
+    assert (cells[5], cells[7]) == (ratio, verdict)
+
+
+def test_a_training_of_ours_that_did_not_reach_its_target_misses_its_aim():
+    measured = result([10.0], [1_000.0])
+    measured["ours"] |= {"reached": False, "facts": {"best validation accuracy, %": 69.9}}
+    cells = report.table({"time_to_70": measured}).splitlines()[-1].split(" | ")
+    assert (cells[4], cells[5], cells[7]) == ("not reached in 10.0 s (best 69.9%)", "–", "missed")
+
+
+def test_a_saved_row_replaces_only_itself_and_is_shown_on_both_pages(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    for name, measured in (("load", result([1.0], [3.0])), ("suite", result([4.0])), ("load", result([1.0], [77.0]))):
+        bench.save(root, name, measured)
+    saved = json.loads((root / "tests/benchmarks/results.json").read_text(encoding="utf-8"))
+    assert saved == {"load": result([1.0], [77.0]), "suite": result([4.0])}
+    for page in ("README.md", "tests/benchmarks/RESULTS.md"):
+        text = (root / page).read_text(encoding="utf-8")
+        assert text.count("77.0 s") == 1 and text.count("4.00 min") == 1 and "3.00 s" not in text
+        assert "a machine; images: some images." in text
+    assert sync.findings(root) == []
+
+
+def test_without_results_nothing_is_shown(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    assert "bench" not in (root / "README.md").read_text(encoding="utf-8").replace("<!-- benchmarks:", "")
+    assert not (root / "tests/benchmarks/RESULTS.md").exists()
+
+
+def test_a_page_changed_by_hand_is_found(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    bench.save(root, "suite", result([4.0]))
+    tiny.write(root / "tests/benchmarks/RESULTS.md", "all is well")
+    assert [line.split(":")[0] for line in sync.findings(root)] == ["tests/benchmarks/RESULTS.md"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.00123, "0.00123"), (9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (12345.6, "12,346")]
+)
+def test_numbers_have_three_digits(value, shown):
+    assert report.number(value) == shown
+
+
+def test_minutes_are_summed_by_notebook(tmp_path):
+    cases = [("notebooks.01_data_exploration.ipynb", 30), ("notebooks.01_data_exploration.ipynb", 60), ("tests.a", 6)]
+    xml = "".join(f'<testcase classname="{place}" name="x" time="{seconds}"/>' for place, seconds in cases)
+    tiny.write(tmp_path / "report.xml", f"<testsuites><testsuite>{xml}</testsuite></testsuites>")
+    minutes = sides.minutes_by_file(tmp_path / "report.xml")
+    assert minutes == {"min in 01_data_exploration": 1.5, "min in other tests": 0.1}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--quick"]])
+def test_without_images_one_sentence_says_what_to_do(arguments, monkeypatch):
+    monkeypatch.delenv("CIFAR10_DIR")
+    with pytest.raises(SystemExit) as leaving:
+        bench.main(arguments)
+    assert "found it unset" in leaving.value.code and "\n" not in leaving.value.code
+
+
+def test_an_unknown_row_is_answered_with_the_names_of_all():
+    with pytest.raises(SystemExit, match="ONLY=lod: expected one of time_to_70, .*load"):
+        bench.main(["--only", "lod"])
+
+
+def test_images_that_cannot_be_read_are_named_and_the_exit_code_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path / "none"))
+    assert bench.main(["--quick", "--only", "load"]) == 1
+    said = capsys.readouterr().out
+    assert "Could not run: " in said and f"CIFAR10_DIR={tmp_path / 'none'}: expected" in said
