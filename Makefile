@@ -7,7 +7,7 @@ FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb)
 
 SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
 
-.PHONY: help lab run test test-colab bench publish classroom sync sync-check clean
+.PHONY: help lab run test test-browser test-colab bench publish classroom sync sync-check clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
@@ -22,6 +22,9 @@ test: .venv/.installed ## check the code, the notebooks' form, and run all tests
 	@$(VENV_PYTHON) -m ruff check
 	@$(VENV_PYTHON) tests/tools/sync.py --check
 	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-browser: .venv/.installed ## step through every notebook in JupyterLab, in Chromium (which must be installed)
+	@TUTORIAL_BROWSER=required $(VENV_PYTHON) -m pytest tests/browser -m "slow or not slow" --dist load $(PYTEST_ARGS)
 
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks

@@ -15,6 +15,7 @@ from nbconvert import HTMLExporter
 
 HEADING_ID = re.compile(r'(<h[1-6] id="|<a class="anchor-link" href="#)([^"]*)"')
 IMAGE = re.compile(r'(!\[[^]]*\]\(|<img\b[^>]*\bsrc=")([^()\s"]+)')
+MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
 REMOTE_IMAGE = re.compile(r"!\[([^]]*)\]\(\w+:[^)]*\)")
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .4rem .8rem; }
@@ -85,6 +86,8 @@ def write_page(notebook, name, folder, build, notice=""):
     exporter = HTMLExporter(template_name="lab", require_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
     page = page.replace('<script src=""></script>', "").replace("</head>", f"{CONTRAST}</head>", 1)
+    if not any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown"):
+        page = MATHJAX.sub("", page)  # it would come from another host, and there is no formula to set
     page = re.sub(r"<body[^>]*>", lambda found: found[0] + notice, page, count=1)
     page = HEADING_ID.sub(lambda found: f'{found[1]}{links.slug(unquote(found[2]))}"', page)
     (build / f"{name}.html").write_text(page, encoding="utf-8")

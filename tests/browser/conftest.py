@@ -1,0 +1,59 @@
+"""Chromium, driven by Playwright. Where one is missing, tests are skipped; with TUTORIAL_BROWSER=required they fail."""
+
+import os
+import shutil
+import sys
+
+import pytest
+import sync
+
+PICTURES = sync.PROJECT / "build" / "browser"
+FAILED = pytest.StashKey[bool]()
+
+
+def missing(reason):
+    """Skip the test, or fail it where a build server says that a browser is required."""
+    (pytest.fail if os.environ.get("TUTORIAL_BROWSER") == "required" else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, which can reach nothing but this machine.
+
+    Not for the whole session: while Playwright is open, no other test in this process can use asyncio.
+    """
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        missing("no Chromium here: on Debian, `sudo apt install chromium`")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("no Playwright here: `pip install -r tests/requirements.txt`")
+    options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"]
+    if sys.platform == "linux" and os.geteuid() == 0:
+        options.append("--no-sandbox")  # Chromium refuses to start for root without it
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, request):
+    """An empty page; where its test fails, a picture of it is kept and its path is printed."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    yield page
+    if request.node.stash.get(FAILED, False):
+        path = PICTURES / f"{request.node.name}.png"
+        page.screenshot(path=path)
+        print(f"Screenshot: {path}")
+    page.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
