@@ -133,8 +133,8 @@ def plan(root):
     changes += text_changes(root / "README.md", generated)
     changes += text_changes(root / "models" / "README.md", {"published": parts.published(runs)})
     if (root / "TEACHING.md").exists():
-        measured = root / "tests" / "benchmarks" / "class_minutes.json"
-        changes += text_changes(root / "TEACHING.md", {"minutes": parts.class_table(entries, measured)})
+        class_minutes = root / "tests" / "benchmarks" / "class_minutes.json"
+        changes += text_changes(root / "TEACHING.md", {"minutes": parts.class_table(entries, class_minutes)})
     changes += figure_changes(root, entries)
     badges = parts.badge_page(entries, repository)
     if not page.exists() or page.read_text(encoding="utf-8") != badges:
