@@ -178,7 +178,7 @@ WRONG = [
     ("05.2", lambda labels: np.eye(10)[labels], "The rows differ"),
     ("05.2", always(np.eye(10)[0]), "always class 0, 100% sure, and right for 10%"),
     ("05.2", always(np.full(10, 0.1)), "Not calibrated where 55% of the labels are class 9"),
-    ("05.3", lambda *arguments: 0.5, "the same whatever mistakes cost"),
+    ("05.3", lambda *arguments: 0.5, "whatever the mistakes cost"),
     ("05.3", lambda is_it, scores, alarm, miss: cheapest_threshold(is_it, scores, miss, alarm), "changed places"),
     ("05.3", lambda *arguments: cheapest_threshold(*arguments, above=()), "call nothing so"),
     ("05.3", lambda is_it, scores, alarm, miss: alarm / (alarm + miss), "there is a threshold that costs less"),

@@ -205,7 +205,7 @@ def _cheapest_threshold(cheapest_threshold):
     if all(right):
         return None
     if len(set(chosen)) == 1:
-        return "The threshold is the same whatever mistakes cost. Which mistake does a high one avoid?"
+        return "The threshold is the same whatever the mistakes cost. Which of them does a high one avoid?"
     if all(costs_least(threshold, *price[::-1]) for threshold, price in zip(chosen[:3], prices, strict=False)):
         return "The two costs seem to have changed places. Which mistake does a low threshold make?"
     if all(right[:3]):
