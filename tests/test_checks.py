@@ -138,14 +138,14 @@ def test_a_right_answer_is_right_in_any_form(exercise, answer, capsys):
 
 
 WRONG = [
-    ("04.1", lambda images, part, count: (part, images // part, 0.1), "those of all replicas together"),
-    ("04.1", lambda images, part, count: (part * count, -(-images // (part * count)), 0.4), "one step too many"),
+    ("04.1", lambda images, part, count: (part, images // part, 0.1), "all replicas together"),
+    ("04.1", lambda images, part, count: (part * count, -(-images // (part * count)), 0.4), "a part of a batch"),
     ("04.1", lambda images, part, count: (part * count, images / (part * count), 0.4), "needs a whole batch"),
     ("04.1", lambda images, part, count: (part * count, images // part, 0.4), "a single replica"),
     ("04.1", lambda images, part, count: (part * count, 3, 0.4), "how many whole batches"),
-    ("04.1", lambda images, part, count: (part * count, 1, 0.1), "it stays 0.1"),
-    ("04.1", lambda images, part, count: (part * count, 1, 0.1 * math.sqrt(part * count / 128)), "is for Adam"),
-    ("04.1", lambda images, part, count: (part * count, 1, 0.1 * count), "a batch of 128 images"),
+    ("04.1", lambda images, part, count: (part * count, 1, 0.1), "stays 0.1"),
+    ("04.1", lambda images, part, count: (part * count, 1, 0.1 * math.sqrt(part * count / 128)), "as for Adam"),
+    ("04.1", lambda images, part, count: (part * count, 1, 0.1 * count), "not for 32"),
     ("04.1", lambda images, part, count: (part * count, 1, 0.3), "by what factor"),
     ("04.2", lambda gradients, counts: np.mean(gradients, axis=0), "the plain mean"),
     ("04.2", lambda gradients, counts: np.sum(gradients, axis=0), "the sum"),

@@ -69,19 +69,19 @@ def _hint(answer, right, wrong, otherwise, tolerance=1e-3):
 def _plan(plan):
     batch, steps, rate = _call(plan, 1_000, 32, 16)
     whole_batches = [
-        (2, "one step too many, with a part of a batch only. What happens to the images left over?"),
+        (2, "the last of the steps gets only a part of a batch. What happens to the images left over?"),
         (1_000 / 512, "a step needs a whole batch. What happens to the images left over?"),
         (1_000 // 32, "these are the steps of a single replica. How many images does a step of all of them take?"),
     ]
     rules = [
-        (0.1, "it stays 0.1, but an epoch has fewer updates than with the batch for which 0.1 was good."),
-        (0.2, "the square root is for Adam. Which rule does section 9 give for SGD?"),
-        (1.6, "0.1 was good for a batch of 128 images; here a single replica has only 32."),
+        (0.1, "the learning rate stays 0.1, but a larger batch means fewer updates in an epoch."),
+        (0.2, "the learning rate grows by a square root, as for Adam. Which rule does section 9 give for SGD?"),
+        (1.6, "the learning rate grows with the replicas, but 0.1 was good for 128 images, not for 32."),
     ]
     hint = (
-        _hint(batch, 512, [], "the batch: `fit` wants the images of one step, those of all replicas together.")
-        or _hint(steps, 1, whole_batches, "the steps: how many whole batches are in the images?")
-        or _hint(rate, 0.4, rules, "the learning rate: by what factor is the batch larger than 128?")
+        _hint(batch, 512, [], "the batch is wrong: `fit` wants the images of all replicas together.")
+        or _hint(steps, 1, whole_batches, "the steps are wrong: how many whole batches are in the images?")
+        or _hint(rate, 0.4, rules, "the learning rate is wrong: by what factor is the batch larger than 128?")
     )
     return hint and f"For 1,000 images and 16 replicas with 32 each, {hint}"
 
