@@ -1,5 +1,7 @@
 """The answers of the exercises: ✅, or a hint that helps without giving the answer away."""
 
+import copy
+
 import numpy as np
 
 _CHECKS = {}
@@ -284,3 +286,283 @@ def _seed_hint(augmentation, images, labels):
         return "The same seed gave other images the second time. Which kind of random numbers avoids that?"
     if np.array_equal(one, other):
         return "Another seed gave the same images, so every batch would be changed alike. Where is `seed` used?"
+def _call(function, *arguments):
+    """What a reader's function gives back for copies of these arguments."""
+    answer = function(*copy.deepcopy(arguments))
+    if answer is None:
+        raise ValueError("the function gives back None, so its `return` may be missing")
+    return answer
+
+
+def _close(answer, right, tolerance=1e-3):
+    """Whether numbers or arrays have the same shape and agree but for rounding."""
+    answer, right = np.asarray(answer, float), np.asarray(right, float)
+    return answer.shape == right.shape and np.allclose(answer, right, rtol=tolerance, atol=1e-6)
+
+
+def _hint(answer, right, wrong, otherwise, tolerance=1e-3):
+    """None for the right answer; else the hint of the usual wrong one that it equals, or a general one."""
+    if _close(answer, right, tolerance):
+        return None
+    return next((hint for value, hint in wrong if _close(answer, value, tolerance)), otherwise)
+
+
+# Notebook 04
+
+
+@_exercise("04.1")
+def _plan(plan):
+    batch, steps, rate = _call(plan, 1_000, 32, 16)
+    whole_batches = [
+        (2, "the last of the steps gets only a part of a batch. What happens to the images left over?"),
+        (1_000 / 512, "a step needs a whole batch. What happens to the images left over?"),
+        (1_000 // 32, "these are the steps of a single replica. How many images does a step of all of them take?"),
+    ]
+    rules = [
+        (0.1, "the learning rate stays 0.1, but a larger batch means fewer updates in an epoch."),
+        (0.2, "the learning rate grows by a square root, as for Adam. Which rule does section 9 give for SGD?"),
+        (1.6, "the learning rate grows with the replicas, but 0.1 was good for 128 images, not for 32."),
+    ]
+    hint = (
+        _hint(batch, 512, [], "the batch is wrong: `fit` wants the images of all replicas together.")
+        or _hint(steps, 1, whole_batches, "the steps are wrong: how many whole batches are in the images?")
+        or _hint(rate, 0.4, rules, "the learning rate is wrong: by what factor is the batch larger than 128?")
+    )
+    return hint and f"For 1,000 images and 16 replicas with 32 each, {hint}"
+
+
+@_exercise("04.2")
+def _combine(combine):
+    gradients, counts = np.array([[1.0, 0.0], [4.0, 2.0], [-2.0, 8.0]]), np.array([3, 1, 4])
+    wrong_divisor = "The proportions of the parts are right, the size is not. How many images are there in all?"
+    weighted = counts @ gradients
+    wrong = [
+        (gradients.mean(axis=0), "This is the plain mean. In it, images of a small part count for more than others."),
+        (gradients.sum(axis=0), "This is the sum, to which every part contributes alike, whether large or small."),
+        (weighted, wrong_divisor),
+        (weighted / 3, wrong_divisor),
+    ]
+    otherwise = (
+        "Try it by hand for one weight: one image has the gradient 3, three other images have the mean 1. What is the "
+        "mean of all four? For three parts and two weights, two numbers should come back."
+    )
+    return _hint(_call(combine, gradients, counts), weighted / counts.sum(), wrong, otherwise)
+
+
+@_exercise("04.3")
+def _predict_rate(predict_rate):
+    def rate(batch):
+        return batch / (0.01 + 0.0001 * batch)  # 10 ms for a step and 0.1 ms for each image
+
+    batches = np.array([64, 512, 2048])
+    answers = [float(_call(predict_rate, int(batch), (32, rate(32)), (128, rate(128)))) for batch in batches]
+    line = rate(32) + (rate(128) - rate(32)) / 96 * (batches - 32)
+    wrong = [
+        ([answers[0]] * 3, "It is the same for every batch. But in a large one, more images share the fixed cost."),
+        (line, "Throughput does not grow along a straight line, it levels off. What about the seconds of a step?"),
+        (batches / rate(batches), "These are the seconds of a step. Asked are images a second."),
+        (rate(batches) / batches, "These are steps a second. Asked are images a second."),
+    ]
+    otherwise = (
+        "Work out the seconds of a step for both measured batches. By how much do the additional images lengthen it? "
+        "And how long would it be without any image?"
+    )
+    return _hint(answers, rate(batches), wrong, otherwise, tolerance=0.01)
+
+
+@_exercise("04.4")
+def _merge(merge):
+    parts = np.random.default_rng(0).normal(size=(4, 20, 3)) + np.reshape([-3, 0, 1, 4], (4, 1, 1))
+    means, variances, right = parts.mean(axis=1), parts.var(axis=1), parts.var(axis=(0, 1))
+    mean, variance = _call(merge, means, variances)
+    wrong = [
+        (variances.mean(axis=0), "it is too small. If one part is all black and one all white, what is it in each?"),
+        (means.var(axis=0), "this is only the variance between the parts. What became of that inside them?"),
+        (np.sqrt(right), "this is the standard deviation, its square root."),
+    ]
+    hint = _hint(variance, right, wrong, "variances cannot be averaged, but squares can. What is a part's mean square?")
+    if not _close(mean, means.mean(axis=0)):
+        return "The mean is wrong: parts of three channels should give three numbers, one for each channel."
+    return hint and f"The mean is right. The variance is not: {hint}"
+
+
+# Notebook 05
+
+
+@_exercise("05.1")
+def _images_needed(images_needed):
+    needed, for_half, for_coin = (
+        float(_call(images_needed, *case)) for case in ((0.94, 0.005), (0.94, 0.0025), (0.5, 0.005))
+    )
+    growth = for_half / needed
+    if not _close(growth, 4, 0.02):
+        return (
+            f"For an interval half as wide, the function asks for {growth:.1f} times as many images. Compare that with "
+            "the three widths in section 3."
+        )
+    if not _close(for_coin / needed, 0.25 / (0.94 * 0.06), 0.02):
+        return "The accuracy has an influence too: a coin, with 50%, needs more images than a model with 94%."
+    wrong = [
+        (4, "four times too many. `half_width` is the distance from the accuracy to one end of the interval."),
+        (1 / 4, "about a quarter of what is needed. How many standard errors is one end away from the accuracy?"),
+    ]
+    otherwise = "start from the formula of section 3, in shares and not in percent, and solve it for n."
+    factor = needed * (0.005 / 1.96) ** 2 / (0.94 * 0.06)
+    hint = _hint(factor, 1, wrong, otherwise, tolerance=0.05)  # 2 standard errors instead of 1.96 are right too
+    return hint and f"The number grows as it should, but it is wrong: {hint}"
+
+
+@_exercise("05.2")
+def _know_nothing(know_nothing):
+    for labels in (np.repeat([6, 3, 0], (60, 30, 10)), np.tile(np.arange(10), 8), np.repeat([9, 2], (55, 45))):
+        probabilities = np.asarray(_call(know_nothing, labels), float)
+        if probabilities.shape != (len(labels), 10):
+            return f"For {len(labels)} labels, expected the shape ({len(labels)}, 10), found {probabilities.shape}."
+        if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(axis=1), 1, atol=0.01):
+            return "These are no probabilities: every row needs the sum 1, and no number may be below 0."
+        if not np.allclose(probabilities, probabilities[0], atol=1e-6):
+            return "The rows differ, so this model knows something about single images. All must get the same row."
+        answer, confidence = probabilities[0].argmax(), probabilities[0].max()
+        share = np.mean(labels == answer)
+        if not abs(confidence - share) <= 0.006:
+            return (
+                f"Not calibrated where {np.mean(labels == labels[0]):.0%} of the labels are class {labels[0]}: "
+                f"the answer is always class {answer}, {confidence:.0%} sure, and right for {share:.0%} of the images."
+            )
+    return None
+
+
+@_exercise("05.3")
+def _cheapest_threshold(cheapest_threshold):
+    is_it = np.array([0, 0, 1, 0, 1, 0, 1, 1, 0]) == 1
+    scores = np.array([0.05, 0.2, 0.3, 0.4, 0.55, 0.6, 0.7, 0.9, 0.95])
+
+    def cost(threshold, false_alarm, miss):
+        called = scores >= threshold
+        return false_alarm * np.sum(called & ~is_it) + miss * np.sum(~called & is_it)
+
+    def costs_least(threshold, *price):
+        return cost(threshold, *price) == min(cost(other, *price) for other in (*scores, 1.1))
+
+    prices = [(2, 5), (3, 2), (1, 10), (30, 1)]
+    chosen = [float(_call(cheapest_threshold, is_it, scores, *price)) for price in prices]
+    right = [costs_least(threshold, *price) for threshold, price in zip(chosen, prices, strict=True)]
+    if all(right):
+        return None
+    if len(set(chosen)) == 1:
+        return "The threshold is the same whatever the mistakes cost. Which of them does a high one avoid?"
+    if all(costs_least(threshold, *price[::-1]) for threshold, price in zip(chosen[:3], prices, strict=False)):
+        return "The two costs seem to have changed places. Which mistake does a low threshold make?"
+    if all(right[:3]):
+        return (
+            "Right, except where a false alarm costs as much as thirty misses. Then it is best to call nothing so. "
+            "Is such a threshold among those that you try?"
+        )
+    threshold, price = next((t, p) for t, p, is_right in zip(chosen, prices, right, strict=True) if not is_right)
+    return (
+        f"With {price[0]} for a false alarm and {price[1]} for a miss, there is a threshold that costs less than "
+        f"your {threshold:.3g}. (An image at the threshold or above is called so.)"
+    )
+
+
+@_exercise("05.4")
+def _expected_report(expected_report):
+    error = np.sqrt(0.9 * 0.1 / 10_000)
+    right = {1: 0, 5: 1.163, 20: 1.867, 100: 2.508}  # mean of the largest of so many normal numbers
+    answers = [(float(_call(expected_report, 0.9, 10_000, count)) - 0.9) / error for count in right]
+    if np.allclose(answers, list(right.values()), atol=0.2):  # in standard errors
+        return None
+    if not np.allclose(answers, 0, atol=10):
+        return "Equal models with an accuracy of 0.9 should report something near it: a share, not a count or percent."
+    if answers[3] < 1:
+        return "This is what a model reports on average. But with a hundred models, the highest figure is reported."
+    if answers[0] > 1:
+        return "A single model leaves nothing to choose, so on average it reports its true accuracy. This is higher."
+    return "Near, but off. Is it the mean of many repetitions, and is the highest figure of each repetition taken?"
+
+
+# Notebook 06
+
+
+@_exercise("06.1")
+def _most_harmful(most_harmful):
+    for size, place in ((8, (8, 16)), (16, (16, 0))):
+        weights = np.ones((32, 32, 1))
+        weights[:size, :size] = 0.5
+        weights[place[0] : place[0] + size, place[1] : place[1] + size] = 3
+        image = np.full((32, 32, 3), 200, np.uint8)
+        answer = most_harmful(lambda picture, weights=weights: float((weights * picture).sum()), image, size)
+        if (image != 200).any():
+            return "The picture that was given is another one afterwards. Into which array are the squares painted?"
+        wrong = [
+            ((0, 0), "This is the place at which a square does the least harm to the score."),
+            (place[::-1], "Row and column have changed places: the row comes first."),
+        ]
+        otherwise = "Expected the row and column where one square alone does most harm. Is there ever a second?"
+        if hint := _hint(answer, place, wrong, otherwise):
+            return hint
+    return None
+
+
+@_exercise("06.2")
+def _undo(undo):
+    for logits in (np.array([4.0, 1, 0, 2, -1, 0.5, 0, 3, 1, -2]), np.array([0.2, 1.5, -1])):
+        right = np.exp(logits) / np.exp(logits).sum()
+        twice = np.exp(right) / np.exp(right).sum()
+        answer = np.asarray(_call(undo, twice), float)
+        if answer.shape != right.shape:
+            return f"For {len(right)} numbers, expected {len(right)} numbers; the shape here is {answer.shape}."
+        if np.allclose(answer, right, atol=2e-3):
+            continue
+        if _close(answer, twice):
+            return "The numbers come back as they were. Which function undoes e to the power of a number?"
+        if np.allclose(np.diff(answer), np.diff(right), atol=2e-3):
+            return "All differences are right, but the sum is not 1. Which change of all leaves those?"
+        return "Softmax of this does not give what went in. Undo its steps in turn, the last one first."
+    return None
+
+
+@_exercise("06.3")
+def _nearest_mean(nearest_mean):
+    features = np.array([[6.0, 5], [0, 0], [0, 2], [0, 20], [8, 5], [10, 1], [2, 20]])
+    labels = np.array([1, 0, 0, 2, 1, 0, 2])
+    new = np.array([[9.5, 1.0], [1, 1], [1, 15], [7, 6], [3, 8]])
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(3)])
+    to_means, to_points = (np.linalg.norm(new[:, None] - points, axis=2) for points in (means, features))
+    answer = np.asarray(_call(nearest_mean, features, labels, new))
+    wrong = [
+        (np.full(5, answer.flat[0]), "Every new picture gets the same class. Which of the means is nearest to each?"),
+        (labels[to_points.argmin(axis=1)], "This is the class of the nearest picture. Asked is the nearest mean."),
+        (to_points.argmin(axis=1), "These are places of pictures in the list. Asked are classes: 0, 1 or 2 here."),
+        (to_means.argmax(axis=1), "These are the classes whose means are farthest away."),
+    ]
+    otherwise = (
+        "Each class should have one mean, as long as a row of features, and each new picture a distance to every mean. "
+        "Then one class comes back for each new picture."
+    )
+    return _hint(answer, to_means.argmin(axis=1), wrong, otherwise)
+
+
+@_exercise("06.4")
+def _choose_threshold(choose_threshold):
+    familiar = np.arange(2.0, 12)
+    strange = np.array([*np.linspace(0.1, 1.9, 14), 2.5, 3.5, 4.5, 6.5, 7.5, 8.5])
+
+    def outcome(threshold, strange_share):
+        kept = np.mean(familiar >= threshold)
+        answered = strange_share * np.mean(strange >= threshold), (1 - strange_share) * kept
+        return answered[0] / max(sum(answered), 1e-9), kept
+
+    cases = [(0.1, 0.15), (0.9, 0.15), (0.5, 0.19), (0.5, 0.12)]
+    chosen = [float(_call(choose_threshold, familiar, strange, *case)) for case in cases]
+    if chosen[0] == chosen[1]:
+        return "The threshold is the same if 10% of the pictures are strange and if 90% are. When need it be higher?"
+    for threshold, (strange_share, most) in zip(chosen, cases, strict=True):
+        case = f"If {strange_share:.0%} of the pictures are strange and {most:.0%} of the answers may be about them,"
+        found, kept = outcome(threshold, strange_share)
+        if not found <= most:
+            return f"{case} the threshold is too low: {found:.0%} of the answers would be."
+        allowed = [outcome(other, strange_share) for other in familiar]
+        if kept < max(kept for found, kept in allowed if found <= most):
+            return f"{case} the threshold is too high: a lower one would do, and keep more of the familiar pictures."
+    return None
