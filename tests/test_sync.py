@@ -116,7 +116,7 @@ def test_a_glossary_link_of_a_notebook_without_its_entry_is_found(root):
 
 def test_links_in_code_and_to_other_sites_are_not_followed(root):
     text = "`a[0](b)`\n\n```\n[x](y)\n# z\n```\n[w](https://example.org/none)\n"
-    tiny.write(root / "TEACHING.md", text)
+    tiny.write(root / "CHANGES.md", text)
     assert sync.findings(root) == []
 
 

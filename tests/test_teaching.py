@@ -9,6 +9,7 @@ import form
 import parts
 import pytest
 import sync
+import tiny
 
 from utils import download
 
@@ -103,3 +104,13 @@ def test_minutes_come_from_the_benchmark_where_there_is_one(tmp_path):
     record["limits_missed"] = []
     saved.write_text(json.dumps(record), encoding="utf-8")
     assert "No cell took over 60 s" in parts.class_table([entry], saved)
+
+
+def test_sync_writes_the_minutes(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook())
+    tiny.write(root / "TEACHING.md", "Before.\n<!-- minutes:start -->\nold\n<!-- minutes:end -->\nAfter.\n")
+    assert sync.findings(root) == ["TEACHING.md: the part between the markers: run `make sync`"]
+    sync.write(root)
+    text = (root / "TEACHING.md").read_text(encoding="utf-8")
+    assert "| [01 · Counting](notebooks/01_counting.ipynb) | – |" in text and "old" not in text
+    assert text.startswith("Before.\n") and text.endswith("\nAfter.\n")

@@ -122,6 +122,8 @@ def main(arguments=None):
     print(*missed(measurements) or ["Every limit is kept."], sep="\n")
     if options.only:
         print("Not saved: only a part of the series was run.")
+    elif facts["stand_in"]:
+        print("Not saved: the images are drawings, with which notebook 05 does other work; set CIFAR10_DIR.")
     elif run.count_cores() != 2 or facts["accelerator"]:
         print(f"Not saved: expected two CPU cores and no accelerator, found {run.count_cores()} cores.")
     else:
