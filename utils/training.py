@@ -197,6 +197,7 @@ class Recipe:
             the weights of the best epoch.
         averaged: how many of the last epochs lend their weights, as they stand at each one's end, to the network, which
             gets their mean (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima", arXiv 1803.05407).
+        kept: the share, 0 to 1, of the weights that the training started from in the weights it ends with.
     """
 
     network: str
@@ -213,6 +214,7 @@ class Recipe:
     images: int = 45_000
     patience: int | None = None
     averaged: int = 1
+    kept: float = 0.0
 
 
 def build(recipe, images, epochs, seed):
@@ -270,6 +272,7 @@ def _train(recipe, data, epochs, seed, folder, verbose):
     from utils.pipelines import make_dataset
 
     model = build(recipe, data.x_train, epochs, seed)
+    first_weights = model.get_weights()
     history = _resume(model, folder)
     one_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "stop_training", True))
     validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
@@ -302,19 +305,21 @@ def _train(recipe, data, epochs, seed, folder, verbose):
         _keep(model, history, folder, recipe.averaged)
     if recipe.patience is not None:
         model.load_weights(_weights_path(folder, _best_epoch(history)))
-    if recipe.averaged > 1:
-        _average(model, [_weights_path(folder, epoch) for epoch in range(epochs, 0, -1)[: recipe.averaged]])
+    if recipe.averaged > 1 or recipe.kept:
+        last = [_weights_path(folder, epoch) for epoch in range(epochs, 0, -1)[: recipe.averaged]]
+        _average(model, last, first_weights, recipe.kept)
         _measure_again(model, make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed))
     return model, history
 
 
-def _average(model, paths):
-    """Give the model the mean of stored weights."""
+def _average(model, paths, first_weights, kept):
+    """Give the model the mean of stored weights, with a share of those that it started from."""
     stored = []
     for path in paths:
         model.load_weights(path)
         stored.append(model.get_weights())
-    model.set_weights([np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)])
+    means = [np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)]
+    model.set_weights([kept * old + (1 - kept) * new for old, new in zip(first_weights, means, strict=True)])
 
 
 def _measure_again(model, batches, count=80):
