@@ -42,10 +42,6 @@ def _level(steps):
     return ShiftSGD(Triangular(0.3, steps, peak_at=0.05, start=0.3, end=0.3), **_MOMENTUM | {"weight_decay": 0.004})
 
 
-def _falling(steps):
-    return ShiftSGD(Triangular(0.1, steps, peak_at=0.05, start=0.3, end=0.05), **_MOMENTUM | {"weight_decay": 0.004})
-
-
 def _averaged(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.9)
 
@@ -82,7 +78,7 @@ def _go_on(model, images):
 # Its second part goes on from what is published: pictures of none of the classes, on which it learns to be unsure, and
 # a rate that stays high, while the weights of many epochs are averaged, and these with the weights of the first part.
 _ZOOMED = sometimes(partial(affine, rotation=10.0, shift=0.0, zoom=0.15), 0.3)
-PUBLISHED_SECOND = replace(
+PUBLISHED = replace(
     PUBLISHED_FIRST,
     epochs=24,
     averaged=16,
@@ -91,8 +87,6 @@ PUBLISHED_SECOND = replace(
     prepare=_go_on,
     augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, partial(cutout, size=12)),
 )
-# The last part is short, and its rate falls.
-PUBLISHED = replace(PUBLISHED_SECOND, epochs=6, averaged=1, kept=0.0, optimizer=_falling)
 
 _NARROW = {"widths": (32, 128, 128)}
 # For a classroom: a quarter of the work for an image, so that a minute is enough for ten epochs of 12,000 images.
@@ -157,7 +151,6 @@ RECIPES = {
     "fast_cnn": FAST_CNN,
     "fast_cnn_narrow": FAST_CNN_NARROW,
     "published-first": PUBLISHED_FIRST,
-    "published-second": PUBLISHED_SECOND,
     "published": PUBLISHED,
     **{recipe.network: recipe for recipe in _ARTICLES},
     **_ladder(FAST_CNN_NARROW, _IDEAS),
