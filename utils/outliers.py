@@ -64,11 +64,12 @@ def jumble(images, others, seed):
         uint8 tensor of the same shape.
     """
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
-    both = tf.reshape(tf.stack([images, others], axis=1), (batch, 2, 4, height // 4, 4, width // 4, channels))
+    both = tf.cast(tf.stack([images, others], axis=1), tf.int32)  # transposing uint8 makes TensorFlow write to its log
+    both = tf.reshape(both, (batch, 2, 4, height // 4, 4, width // 4, channels))
     tiles = tf.reshape(tf.transpose(both, (0, 1, 2, 4, 3, 5, 6)), (batch, 32, height // 4, width // 4, channels))
     order = tf.argsort(tf.random.stateless_uniform((batch, 32), seed))[:, :16]
     grid = tf.reshape(tf.gather(tiles, order, batch_dims=1), (batch, 4, 4, height // 4, width // 4, channels))
-    return tf.reshape(tf.transpose(grid, (0, 1, 3, 2, 4, 5)), (batch, height, width, channels))
+    return tf.cast(tf.reshape(tf.transpose(grid, (0, 1, 3, 2, 4, 5)), (batch, height, width, channels)), tf.uint8)
 
 
 def magnify(images, others, seed):
