@@ -64,7 +64,7 @@ def jumble(images, others, seed):
         uint8 tensor of the same shape.
     """
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
-    both = tf.cast(tf.stack([images, others], axis=1), tf.int32)  # transposing uint8 makes TensorFlow write to its log
+    both = tf.cast(tf.stack([images, others], axis=1), tf.float32)  # transposing integers fills TensorFlow's log
     both = tf.reshape(both, (batch, 2, 4, height // 4, 4, width // 4, channels))
     tiles = tf.reshape(tf.transpose(both, (0, 1, 2, 4, 3, 5, 6)), (batch, 32, height // 4, width // 4, channels))
     order = tf.argsort(tf.random.stateless_uniform((batch, 32), seed))[:, :16]
