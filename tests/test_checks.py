@@ -11,7 +11,7 @@ from utils import checks, evaluation
 
 
 @pytest.mark.parametrize("exercise", sorted(checks._CHECKS))
-@pytest.mark.parametrize("answer", [..., None, "nonsense", [], lambda *_: None], ids=lambda answer: type(answer).__name__)
+@pytest.mark.parametrize("answer", [..., None, "nonsense", [], lambda *_: None], ids=lambda it: type(it).__name__)
 def test_no_answer_raises_and_nonsense_is_not_right(exercise, answer, capsys):
     checks.check(exercise, answer)
     printed = capsys.readouterr().out
