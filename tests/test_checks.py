@@ -225,6 +225,7 @@ def test_right_answers_are_right(exercise, answer, capsys):
         ("03.2", lambda images, labels, seed: (grey(images, 0.5, seed)[..., :1], labels), "with shape (400, 8, 8, 1)"),
         ("03.2", lambda images, labels, seed: (grey(images, 0.5, seed), labels + 1), "a grey ship is a ship"),
         ("03.3", lambda *batch: stitch(*batch, lowest=32), "the border lies at column 32"),
+        ("03.3", lambda *batch: stitch(*batch, lowest=16), "Of fifty widths the smallest is 16"),
         ("03.3", lambda *batch: (stitch(*batch)[0], batch[1]), "those of the right parts"),
         ("03.3", lambda *batch: stitch(*batch, share=lambda width: 1 - width / 32), "shares are exchanged"),
         ("03.3", lambda *batch: stitch(*batch, share=lambda width: width / 64), "not those of the areas"),
@@ -272,6 +273,11 @@ def cheapest_threshold(is_it, scores, false_alarm, miss, above=(2.0,)):
         return false_alarm * np.sum(called & ~is_it) + miss * np.sum(~called & is_it)
 
     return min([*scores, *above], key=cost)
+
+
+def by_shares(is_it, scores, false_alarm, miss):
+    """As if as many pictures were cats as are none."""
+    return cheapest_threshold(is_it, scores, false_alarm / np.sum(~is_it), miss / np.sum(is_it))
 
 
 def best_reported(accuracy, images, models, choose=np.max, repeat=1000):
@@ -391,13 +397,14 @@ WRONG = [
     ("05.3", lambda is_it, scores, alarm, miss: cheapest_threshold(is_it, scores, miss, alarm), "changed places"),
     ("05.3", lambda *arguments: cheapest_threshold(*arguments, above=()), "call nothing so"),
     ("05.3", lambda is_it, scores, alarm, miss: alarm / (alarm + miss), "there is a threshold that costs less"),
+    ("05.3", by_shares, "there is a threshold that costs less"),
     ("05.4", lambda accuracy, images, models: best_reported(accuracy, images, models) * 100, "not a count or percent"),
     ("05.4", lambda *arguments: best_reported(*arguments, choose=np.mean), "on average"),
     ("05.4", lambda *arguments: best_reported(*arguments, choose=lambda drawn, axis: drawn.max()), "single model"),
     ("05.4", lambda *arguments: best_reported(*arguments, repeat=1), "many repetitions"),
     ("06.1", most_harmful, "another one afterwards"),
     ("06.1", lambda *arguments: most_harmful(*arguments, start=lambda image: image + 0), "Is there ever a second?"),
-    ("06.1", lambda *arguments: one_square(*arguments, best=max), "the least harm"),
+    ("06.1", lambda *arguments: one_square(*arguments, best=max), "but raises it"),
     ("06.1", lambda *arguments: one_square(*arguments)[::-1], "changed places"),
     ("06.2", lambda twice: twice, "as they were"),
     ("06.2", np.log, "the sum is not 1"),

@@ -1,5 +1,7 @@
 """The pages of `make run` in a browser without network: of the whole series as it is saved, and of a small run."""
 
+import shutil
+
 import nbformat
 import pages
 import parts
@@ -20,10 +22,14 @@ BROKEN = """<title>Broken</title><script src="https://example.org/formulas.js"><
 @pytest.fixture(scope="module")
 def pages_of_the_series(tmp_path_factory):
     """The pages of all notebooks as they are saved, and the index."""
-    build = tmp_path_factory.mktemp("build")
-    pages.write_texts(sync.PROJECT / "notebooks", build)
+    root = tmp_path_factory.mktemp("series")
+    shutil.copytree(sync.PROJECT / "notebooks", root / "notebooks")
+    shutil.copy(sync.PROJECT / "README.md", root)
+    build = root / "build"
+    build.mkdir()
+    pages.write_texts(root / "notebooks", build)
     results = []
-    for path in sync.notebook_paths(sync.PROJECT):
+    for path in sync.notebook_paths(root):
         results.append(run.Result(parts.read_entry(path, "o/r/blob/main"), "finished", minutes=1))
         pages.write_page(parts.read_notebook(path), path.stem, path.parent, build)
         (build / path.name).write_bytes(path.read_bytes())
