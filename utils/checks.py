@@ -288,6 +288,8 @@ def _seed_hint(augmentation, images, labels):
         return "The same seed gave other images the second time. Which kind of random numbers avoids that?"
     if np.array_equal(one, other):
         return "Another seed gave the same images, so every batch would be changed alike. Where is `seed` used?"
+
+
 def _call(function, *arguments):
     """What a reader's function gives back for copies of these arguments."""
     answer = function(*copy.deepcopy(arguments))

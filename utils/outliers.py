@@ -29,8 +29,9 @@ def with_outliers(images, labels, seed, share=0.125):
         raise ValueError(
             f"with_outliers: expected one-hot labels of shape (batch, classes); found shape {labels.shape}."
         )
-    count = tf.cast(tf.cast(tf.shape(images)[0], tf.float32) * share, tf.int32)
-    chosen, others = images[:count], tf.gather(images, tf.range(count) + tf.shape(images)[0] - count)
+    batch = tf.shape(images)[0]
+    count = tf.cast(tf.cast(batch, tf.float32) * share, tf.int32)
+    chosen, others = images[:count], images[batch - count :]
     made = tf.stack([kind(chosen, others, seed + [number, 1]) for number, kind in enumerate(KINDS)])
     kinds = tf.random.stateless_uniform((count,), seed, 0, len(KINDS), tf.int32)
     picked = tf.gather_nd(made, tf.stack([kinds, tf.range(count)], axis=1))

@@ -122,8 +122,7 @@ def plan(root):
         if path.exists():
             updates.append((path, *update_solutions(entry, repository)))
     changes = [(path, notebook_text(notebook), ", ".join(changed)) for path, notebook, changed in updates if changed]
-    runs, page = root / "models" / "runs", root / "colab_badges.md"
-    measured, benchmarks = read_benchmarks(root), root / "tests" / "benchmarks" / "RESULTS.md"
+    runs, measured = root / "models" / "runs", read_benchmarks(root)
     generated = {
         "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
         "series": parts.series_table(entries),
@@ -136,11 +135,12 @@ def plan(root):
         class_minutes = root / "tests" / "benchmarks" / "class_minutes.json"
         changes += text_changes(root / "TEACHING.md", {"minutes": parts.class_table(entries, class_minutes)})
     changes += figure_changes(root, entries)
-    badges = parts.badge_page(entries, repository)
-    if not page.exists() or page.read_text(encoding="utf-8") != badges:
-        changes.append((page, badges, "the whole page"))
-    if measured and (not benchmarks.exists() or benchmarks.read_text(encoding="utf-8") != report.page(measured)):
-        changes.append((benchmarks, report.page(measured), "the whole page"))
+    whole = {root / "colab_badges.md": parts.badge_page(entries, repository)}
+    if measured:
+        whole[root / "tests" / "benchmarks" / "RESULTS.md"] = report.page(measured)
+    for path, text in whole.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            changes.append((path, text, "the whole page"))
     return changes
 
 
