@@ -144,6 +144,7 @@ BROKEN = [
     (check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
     (check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
     (check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
+    (check_length, lambda nb: code(nb, "1\n#" + "-" * 108), "a line of 109"),
     (check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
     (check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
     (check_executed, stderr, "count wrote to stderr"),

@@ -21,6 +21,7 @@ OPENINGS = {
     "navigation": "[",
 }
 MOST_LINES, MEDIAN_LINES = 20, 8
+LONGEST_LINE = 108  # characters; JupyterLab shows no more beside its open side bar on a usual laptop
 UNWANTED = {
     "an absolute path": r"(?<![\w/.:<>)\]+-])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\w",
     "a warning": r"\w*Warning\b|WARNING|^[WE]\d{4} |^[WE]0000 ",
@@ -104,9 +105,11 @@ def without_code(cell):
 
 
 def check_length(nb):
-    """Code cells that fit on a screen, most of them much shorter."""
+    """Code cells that fit on a screen, most of them much shorter, and lines that need no scrolling."""
     lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(nb)}
     found = [f"{name} has {n} lines, more than {MOST_LINES}" for name, n in lengths.items() if n > MOST_LINES]
+    longest = {cell.id: max(map(len, cell.source.splitlines()), default=0) for cell in code_cells(nb)}
+    found += [f"{c} has a line of {n}, more than {LONGEST_LINE}" for c, n in longest.items() if n > LONGEST_LINE]
     median = statistics.median([n for name, n in lengths.items() if name != "setup"] or [0])
     return found + ([f"median cell of {median:.0f} lines, more than {MEDIAN_LINES}"] if median > MEDIAN_LINES else [])
 
