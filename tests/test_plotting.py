@@ -251,7 +251,7 @@ def test_right_and_wrong_differ_by_a_word_and_by_colour(images, label, verdict, 
     probabilities = np.full(10, 0.01)
     probabilities[3] = 0.91
     picture, bars = plotting.prediction(images[0], probabilities, label).axes
-    assert picture.get_title() == f"cat 91%: {verdict}"
+    assert picture.get_title("left") == f"cat 91%: {verdict}"
     assert picture.get_xlabel() == f"truth: {CLASS_NAMES[label]}"
     assert matplotlib.colors.same_color(bars.patches[3].get_facecolor(), colour)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)
