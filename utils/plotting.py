@@ -120,7 +120,7 @@ def channels(image, caption):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.9))
+    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.7), sharey=True)
     axes[0].imshow(image)
     axes[0].set_title("all three")
     for number, name in enumerate(("red", "green", "blue")):
