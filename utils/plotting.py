@@ -80,10 +80,12 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
     """
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.3) + 0.5), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    for axis in axes.flat[len(images) :]:
+        axis.remove()
     for axis, image, caption in zip(axes.flat, images, captions, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)  # a white image would look like none
         axis.set_title(caption, fontsize=11)
     figure.suptitle(title(heading))
     return figure
