@@ -65,6 +65,7 @@ def test_every_text_of_every_figure_is_readable(figures):
     for figure in figures:
         for text in figure.findobj(matplotlib.text.Text):
             if text.get_visible() and text.get_text().strip():
+                assert text.get_fontsize() >= plotting.SMALL, (figure, text.get_text())
                 assert contrast(text.get_color(), background(text)) >= READABLE, (figure, text.get_text())
 
 

@@ -1,5 +1,7 @@
 """Every notebook has the form of the series, and each check of that form finds a notebook that was broken."""
 
+import base64
+
 import links
 import nbformat
 import parts
@@ -124,6 +126,11 @@ def figure(nb):
     nb.cells.insert(4, nbformat.v4.new_code_cell("1", id="between", execution_count=2))
 
 
+def wide_figure(nb):
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (849).to_bytes(4, "big") + (100).to_bytes(4, "big")
+    output(nb, base64.b64encode(header).decode(), "image/png")
+
+
 BROKEN = [
     (check_format, lambda nb: nb.update(nbformat_minor=4), "not 4.5"),
     (check_format, lambda nb: nb.cells[3].pop("id"), "cell 4 has no id"),
@@ -144,6 +151,7 @@ BROKEN = [
     (check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
     (check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
     (check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
+    (check_length, lambda nb: code(nb, "1\n#" + "-" * 108), "a line of 109"),
     (check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
     (check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
     (check_executed, stderr, "count wrote to stderr"),
@@ -168,6 +176,7 @@ BROKEN = [
     (check_images, lambda nb: text(nb, "counting", "A ", "![figure](x.png) A "), "'figure' does not say"),
     (check_images, lambda nb: text(nb, "counting", "A ", '<img alt="" src="x.png"> A '), "without alt text"),
     (check_figures, figure, "count shows a figure with no text beside it"),
+    (check_figures, wide_figure, "figure of 849 pixels"),
     (check_titles, lambda nb: code(nb, "plt.title('One')"), "'One' bypasses"),
     (check_titles, lambda nb: code(nb, "axes[0].set_title(f'{n} images')"), "images' bypasses"),
     (check_titles, lambda nb: code(nb, "figure.suptitle('a' + b)"), "bypasses"),

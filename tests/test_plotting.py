@@ -44,6 +44,8 @@ BINS = pd.DataFrame(
     {"from": [0, 0.5], "to": [0.5, 1], "confidence": [np.nan, 0.8], "accuracy": [np.nan, 0.6], "images": [0, 5]}
 )
 ACCURACIES = pd.DataFrame({"model": 90.0, "low": 88.0, "high": 92.0, "people": 95.0}, CLASS_NAMES)
+BORDER = 10  # pixels that Jupyter adds on each side
+SHOWN = 848  # pixels; JupyterLab shrinks what is wider beside its open side bar on a usual laptop
 PHOTO = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)
 ANSWER = pd.Series([0.25, 0.7, 0.05], index=["cup", "house", "tree"])
 
@@ -93,7 +95,7 @@ def test_only_the_stand_in_is_marked_and_it_is_marked_in_every_figure(images, pr
         assert heading(figure) and STAND_IN not in heading(figure)
 
 
-def test_every_chart_names_its_axes_and_fits_on_its_canvas(images, probabilities):
+def test_every_chart_names_its_axes_and_fits_on_its_canvas_and_in_jupyterlab(images, probabilities):
     for figure in (*every_figure(images, probabilities), *figures_of_records()):
         figure.canvas.draw()
         for axis in figure.axes:
@@ -101,6 +103,7 @@ def test_every_chart_names_its_axes_and_fits_on_its_canvas(images, probabilities
                 assert axis.get_xlabel() and axis.get_ylabel()
         width, height = figure.canvas.get_width_height()
         inside = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+        assert inside.width + 2 * BORDER <= SHOWN
         assert inside.x0 >= -2 and inside.y0 >= -2 and inside.x1 <= width + 2 and inside.y1 <= height + 2
 
 
@@ -135,16 +138,18 @@ def test_label_histograms_draw_the_counts_of_each_batch():
 
 
 def test_learning_curves_tell_training_from_validation_without_colour():
-    for axis in plotting.learning_curves(HISTORY).axes:
+    figure = plotting.learning_curves(HISTORY)
+    for axis in figure.axes:
         training, validation = axis.lines
         assert training.get_linestyle() != validation.get_linestyle()
-        assert [text.get_text() for text in axis.get_legend().get_texts()] == ["training", "validation"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
     assert list(validation.get_ydata()) == HISTORY["val_accuracy"]
 
 
 def test_learning_curves_mark_the_best_epoch_where_it_is_named():
-    for axis in plotting.learning_curves(HISTORY, best_epoch=2).axes:
-        assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "best epoch"
+    figure = plotting.learning_curves(HISTORY, best_epoch=2)
+    assert figure.legends[0].get_texts()[-1].get_text() == "best epoch"
+    for axis in figure.axes:
         assert list(axis.lines[-1].get_xdata()) == [2, 2]
 
 
@@ -214,7 +219,7 @@ def test_an_interval_is_drawn_where_it_ends():
 def test_precision_stands_over_recall_in_a_panel_for_each_class():
     axes = plotting.precision_recall({**CURVES, "an eleventh": CURVES["cat"]}, "Eleven classes").axes
     drawn = [axis for axis in axes if axis.lines]
-    assert [axis.get_title() for axis in drawn] == [f"{name}, average 0.80" for name in (*CLASS_NAMES, "an eleventh")]
+    assert [axis.get_title() for axis in drawn] == [f"{name}\naverage 0.80" for name in (*CLASS_NAMES, "an eleventh")]
     precision, recall, _ = CURVES["cat"]
     assert (drawn[3].lines[0].get_xdata() == recall).all() and (drawn[3].lines[0].get_ydata() == precision).all()
 
@@ -246,7 +251,7 @@ def test_right_and_wrong_differ_by_a_word_and_by_colour(images, label, verdict, 
     probabilities = np.full(10, 0.01)
     probabilities[3] = 0.91
     picture, bars = plotting.prediction(images[0], probabilities, label).axes
-    assert picture.get_title() == f"cat 91%: {verdict}"
+    assert picture.get_title("left") == f"cat 91%: {verdict}"
     assert picture.get_xlabel() == f"truth: {CLASS_NAMES[label]}"
     assert matplotlib.colors.same_color(bars.patches[3].get_facecolor(), colour)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)

@@ -11,6 +11,8 @@ import numpy as np
 from utils.data import CLASS_NAMES, STAND_IN
 
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#BF5300", "#00523C", "#6B6B6B"
+WIDTH = 8.3  # inches: with the border that Jupyter adds 841 pixels, which fit in JupyterLab beside its open side bar
+SMALL = 10  # points, of numbers and captions where space is short: as large as the text of a notebook
 SPLIT_STYLES = {
     "training": {"color": BLUE},
     "validation": {"color": VERMILLION, "hatch": "///"},
@@ -26,8 +28,9 @@ def use_style():
         {
             "figure.dpi": 100,
             "figure.constrained_layout.use": True,
-            "font.size": 11,
+            "font.size": 12,
             "axes.titlesize": 12,
+            "figure.titlesize": 14,
             "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILLION, GREEN, GREY]),
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -52,6 +55,16 @@ def title(text):
     return text + _mark
 
 
+def _panels(count, columns, height):
+    """Return a Figure of full width with `count` Axes in rows of `columns`, each row `height` inches high."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * height + 0.5), squeeze=False)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
+
+
 def image_grid(images, captions, columns=5, heading="", size=1.6):
     """Show images in a grid, each with a caption above it.
 
@@ -67,11 +80,13 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
     """
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.3) + 0.5), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    for axis in axes.flat[len(images) :]:
+        axis.remove()
     for axis, image, caption in zip(axes.flat, images, captions, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axis.set_title(caption, fontsize=10)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)  # a white image would look like none
+        axis.set_title(caption, fontsize=11)
     figure.suptitle(title(heading))
     return figure
 
@@ -85,7 +100,7 @@ def class_counts(splits):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(9, 4))
+    _, axis = plt.subplots(figsize=(WIDTH, 4))
     width = 0.8 / len(splits)
     for number, (name, labels) in enumerate(splits.items()):
         places = np.arange(len(CLASS_NAMES)) + (number - (len(splits) - 1) / 2) * width
@@ -107,7 +122,7 @@ def channels(image, caption):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, 4, figsize=(11, 3))
+    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.7), sharey=True)
     axes[0].imshow(image)
     axes[0].set_title("all three")
     for number, name in enumerate(("red", "green", "blue")):
@@ -130,13 +145,13 @@ def pixel_histogram(counts):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(9, 3.5))
+    _, axis = plt.subplots(figsize=(WIDTH, 3.8))
     styles = (("red", VERMILLION, "--"), ("green", GREEN, ":"), ("blue", BLUE, "-"))
     for channel, (name, colour, style) in zip(counts, styles, strict=True):
         axis.plot(100 * channel / channel.sum(), style, color=colour, label=f"{name} channel")
     axis.set(xlabel="pixel value", ylabel="share of the pixels (%)", xticks=[0, 64, 128, 192, 255], ylim=(0, None))
     axis.set_title(title("How often each pixel value occurs"))
-    axis.legend(frameon=False)
+    axis.figure.legend(ncols=3, loc="outside lower center", frameon=False)
     return axis
 
 
@@ -150,10 +165,10 @@ def label_histograms(batches, heading):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, len(batches), figsize=(3.6 * len(batches), 3.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(batches), figsize=(WIDTH, 3.8), sharey=True, squeeze=False)
     for axis, (caption, labels) in zip(axes.flat, batches.items(), strict=True):
         axis.bar(CLASS_NAMES, np.bincount(labels, minlength=len(CLASS_NAMES)), color=BLUE)
-        axis.set_title(caption, fontsize=11)
+        axis.set_title(caption)
         axis.tick_params(axis="x", rotation=90)
     axes[0, 0].set_ylabel("images in the batch")
     figure.suptitle(title(heading))
@@ -171,15 +186,14 @@ def filter_responses(image, maps, heading):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, len(maps) + 1, figsize=(2.7 * (len(maps) + 1), 3.6))
+    figure, axes = _panels(len(maps) + 1, columns=3, height=3)
     largest = max(np.abs(values).max() for values in maps.values())
     for axis, (caption, values) in zip(axes, {"the image": image, **maps}.items(), strict=True):
         shown = axis.imshow(values, cmap="cividis", vmin=-largest, vmax=largest)
-        axis.set_title(caption, fontsize=10)
-        axis.set(xlabel="column", xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
-        if values.ndim == 2:
-            figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.9, label="output of the filter")
-    axes[0].set_ylabel("row")
+        axis.set_title(caption)
+        axis.set(xlabel="column", ylabel="row", xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
+    bar = {"location": "bottom", "shrink": 0.6, "aspect": 30, "ticks": plt.MaxNLocator(5)}
+    figure.colorbar(shown, ax=axes, label="output of the filter", **bar)
     figure.suptitle(title(heading))
     return figure
 
@@ -196,13 +210,13 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4))
     for axis, key, label in zip(axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy"), strict=True):
         _draw_course(axis, history, key)
         if best_epoch is not None:
             axis.axvline(best_epoch, color=GREY, linestyle=":", label="best epoch")
         axis.set_ylabel(label)
-        axis.legend(frameon=False)
+    figure.legend(*axis.get_legend_handles_labels(), ncols=3, loc="outside lower center", frameon=False)
     figure.suptitle(title(heading))
     return figure
 
@@ -218,12 +232,12 @@ def compare_curves(histories, heading, key="accuracy"):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, len(histories), figsize=(5 * len(histories), 4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(histories), figsize=(WIDTH, 4), sharey=True, squeeze=False)
     for axis, (name, history) in zip(axes.flat, histories.items(), strict=True):
         _draw_course(axis, history, key)
         axis.set_ylabel(key)
-        axis.set_title(name, fontsize=11)
-        axis.legend(frameon=False)
+        axis.set_title(name)
+    figure.legend(*axis.get_legend_handles_labels(), ncols=2, loc="outside lower center", frameon=False)
     figure.suptitle(title(heading))
     return figure
 
@@ -250,13 +264,13 @@ def bars(table, heading):
     Returns:
         The Figure.
     """
-    size = (9 if len(table.columns) == 1 else 2 + 3 * len(table.columns), 1.3 + 0.4 * len(table))
+    size = (WIDTH, 1.3 + 0.4 * len(table))
     figure, axes = plt.subplots(1, len(table.columns), figsize=size, sharey=True, squeeze=False)
     for axis, column in zip(axes.flat, table.columns, strict=True):
         drawn = axis.barh(table.index, table[column], color=BLUE)
-        axis.bar_label(drawn, [_short(number) for number in table[column]], padding=3, fontsize=9)
-        axis.margins(x=0.2)
-        axis.xaxis.set_major_locator(plt.MaxNLocator(4))
+        axis.bar_label(drawn, [_short(number) for number in table[column]], padding=3, fontsize=SMALL)
+        axis.margins(x=0.3)
+        axis.xaxis.set_major_locator(plt.MaxNLocator(3))
         axis.xaxis.set_major_formatter(lambda place, _: f"{place:,g}")
         axis.set_xlabel(column)
     axes[0, 0].invert_yaxis()
@@ -281,12 +295,12 @@ def ranges(table, heading):
     Returns:
         The Figure.
     """
-    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.4 * len(table)))
+    figure, axis = plt.subplots(figsize=(WIDTH, 1.2 + 0.4 * len(table)))
     axis.hlines(table.index, table["lowest (%)"], table["highest (%)"], color=GREY, linewidth=2)
     means = table["validation, mean (%)"]
     axis.plot(means, table.index, "o", color=BLUE, markersize=7)
     for row, mean in enumerate(means):
-        axis.annotate(f"{mean:.1f}", (mean, row), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+        axis.annotate(f"{mean:.1f}", (mean, row), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL)
     axis.set(xlabel="validation accuracy (%)", ylabel="trained with", ylim=(len(table) - 0.4, -0.8))
     axis.grid(axis="x", alpha=0.3)
     figure.suptitle(heading)
@@ -303,12 +317,12 @@ def correlations(matrices, heading):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(1, len(matrices), figsize=(4 * len(matrices) + 1, 4), squeeze=False)
+    figure, axes = plt.subplots(1, len(matrices), figsize=(WIDTH, 3.9), squeeze=False)
     for axis, (caption, matrix) in zip(axes.flat, matrices.items(), strict=True):
         shown = axis.imshow(matrix, cmap="cividis", vmin=-1, vmax=1)
         ticks = range(0, len(matrix), max(1, len(matrix) // 4))
         axis.set(xlabel="number in the patch", xticks=ticks, yticks=ticks)
-        axis.set_title(caption, fontsize=11)
+        axis.set_title(caption)
     axes[0, 0].set_ylabel("number")
     figure.colorbar(shown, ax=axes, label="correlation", ticks=[-1, -0.5, 0, 0.5, 1])
     figure.suptitle(title(heading))
@@ -328,13 +342,14 @@ def prediction(image, probabilities, label, axes=None):
         The Figure.
     """
     if axes is None:
-        _, axes = plt.subplots(1, 2, figsize=(8, 3.2), width_ratios=(1, 2))
+        _, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), width_ratios=(1, 2))
     picture, bars = axes
     answer = int(np.argmax(probabilities))
     verdict, colour = ("right", BLUE) if answer == label else ("wrong", VERMILLION)
     picture.imshow(image)
-    picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, fontsize=10)
-    picture.set(xticks=[], yticks=[], xlabel=f"truth: {CLASS_NAMES[label]}")
+    picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, loc="left")
+    picture.set(xticks=[], yticks=[], anchor="N")
+    picture.set_xlabel(f"truth: {CLASS_NAMES[label]}", loc="left")
     colours = [GREY] * len(CLASS_NAMES)
     colours[answer] = colour
     bars.barh(CLASS_NAMES, probabilities, color=colours)
@@ -360,12 +375,12 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
     Returns:
         The Figure.
     """
-    figure, axes = plt.subplots(
-        rows, 2 * columns, figsize=(3.7 * columns, 2.1 * rows + 0.5), width_ratios=(1.3, 1) * columns
-    )
+    size = (WIDTH, 2.2 * rows + 0.5)
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=size, width_ratios=(1.6, 1) * columns)
     for number, pair in enumerate(np.reshape(axes, (rows * columns, 2))):
         prediction(images[number], probabilities[number], int(labels[number]), pair)
-        pair[1].tick_params(labelsize=8)
+        pair[0].xaxis.label.set_fontsize(SMALL)
+        pair[1].tick_params(labelsize=SMALL)
     return figure
 
 
@@ -384,10 +399,10 @@ def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
     """
     import seaborn
 
-    _, axis = plt.subplots(figsize=(9, 7))
+    _, axis = plt.subplots(figsize=(WIDTH, 7))
     diagonal = np.eye(len(matrix), dtype=bool)
     seaborn.heatmap(
-        matrix, mask=diagonal & mistakes_only, annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 9},
+        matrix, mask=diagonal & mistakes_only, annot=True, fmt=f".{digits}f", annot_kws={"fontsize": SMALL},
         cmap="Blues", vmin=0, linewidths=0.5, cbar_kws={"label": label}, ax=axis,
     )  # fmt: skip
     cells = axis.collections[0]
@@ -396,12 +411,13 @@ def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
         text.set_color(_readable_on(cells.cmap(cells.norm(matrix.iat[row, column]))))
     axis.set_facecolor("#EEEEEE")
     if mistakes_only:
+        middle = {"ha": "center", "va": "center", "fontsize": SMALL, "color": GREY}
         for place, value in enumerate(np.diagonal(matrix)):
-            axis.text(place + 0.5, place + 0.5, f"{value:.{digits}f}", ha="center", va="center", fontsize=9, color=GREY)
+            axis.text(place + 0.5, place + 0.5, f"{value:.{digits}f}", **middle)
     axis.set(xlabel="what the model answers", ylabel="what it is", title=title(heading))
     axis.tick_params(length=0)
-    axis.tick_params(axis="x", rotation=45)
     axis.tick_params(axis="y", rotation=0)
+    plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     return axis
 
 
@@ -428,7 +444,7 @@ def interval_histogram(values, low, high, heading, label):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(8, 3.2))
+    _, axis = plt.subplots(figsize=(WIDTH, 3.2))
     axis.hist(values, bins=30, color=BLUE, alpha=0.8)
     for bound in (low, high):
         axis.axvline(bound, color=VERMILLION, linestyle="--", label="bounds of the interval" if bound is low else None)
@@ -449,18 +465,12 @@ def precision_recall(curves, heading, columns=5):
     Returns:
         The Figure.
     """
-    rows = -(-len(curves) // columns)
-    size = (2.6 * columns, 2.7 * rows + 0.5)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(curves) :]:
-        axis.axis("off")
-    for axis, (name, (precision, recall, average)) in zip(axes.flat, curves.items(), strict=False):
+    figure, axes = _panels(len(curves), columns, height=2.4)
+    for axis, (name, (precision, recall, average)) in zip(axes, curves.items(), strict=True):
         axis.step(recall, precision, where="post", color=BLUE)
         axis.fill_between(recall, precision, step="post", color=BLUE, alpha=0.15)
-        axis.set_title(f"{name}, average {average:.2f}", fontsize=10)
-        axis.set(xlim=(0, 1.02), ylim=(0, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-        axis.set_xlabel("recall", fontsize=9)
-        axis.set_ylabel("precision", fontsize=9)
+        axis.set_title(f"{name}\naverage {average:.2f}", fontsize=11)
+        axis.set(xlim=(0, 1.02), ylim=(0, 1.05), xticks=[0, 1], yticks=[0, 1], xlabel="recall", ylabel="precision")
         axis.grid(alpha=0.3)
     figure.suptitle(title(heading))
     return figure
@@ -477,7 +487,7 @@ def reliability_diagram(tables, heading):
         The Figure.
     """
     figure, axes = plt.subplots(
-        2, len(tables), figsize=(1 + 4.2 * len(tables), 6), height_ratios=(3, 1), sharex=True, sharey="row",
+        2, len(tables), figsize=(WIDTH, 6), height_ratios=(3, 1), sharex=True, sharey="row",
         squeeze=False,
     )  # fmt: skip
     for (upper, lower), (caption, table) in zip(axes.T, tables.items(), strict=True):
@@ -485,7 +495,7 @@ def reliability_diagram(tables, heading):
         upper.bar(table["from"], table["accuracy"], widths, align="edge", color=BLUE, edgecolor="white", alpha=0.8)
         upper.plot([0, 1], [0, 1], "--", color=VERMILLION, label="as often right as it says")
         upper.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
-        upper.set_title(caption, fontsize=11)
+        upper.set_title(caption)
         lower.bar(table["from"], table["images"], widths, align="edge", color=GREY, edgecolor="white")
         lower.set(xlabel="confidence", ylabel="images")
     figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", frameon=False)
@@ -503,7 +513,7 @@ def class_accuracies(table, heading):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(9, 5))
+    _, axis = plt.subplots(figsize=(WIDTH, 5))
     places = np.arange(len(table))
     axis.hlines(places - 0.12, table["low"], table["high"], color=BLUE, linewidth=2)
     axis.plot(table["model"], places - 0.12, "o", color=BLUE, label="model, with its 95% interval")
@@ -528,12 +538,12 @@ def feature_maps(maps, heading):
         The Figure.
     """
     count = next(iter(maps.values())).shape[-1]
-    figure, axes = plt.subplots(len(maps), count, figsize=(1.3 * count + 1, 1.45 * len(maps) + 0.5), squeeze=False)
+    figure, axes = plt.subplots(len(maps), count, figsize=(WIDTH, 1.15 * len(maps) + 0.5), squeeze=False)
     for row, (caption, values) in zip(axes, maps.items(), strict=True):
         for number, axis in enumerate(row):
             axis.imshow(values[..., number], cmap="cividis")
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(caption, fontsize=10)
+        row[0].set_ylabel(caption, fontsize=SMALL)
     figure.suptitle(title(heading))
     return figure
 
@@ -552,18 +562,18 @@ def photo_answer(photo, pixels, probabilities, heading):
     Returns:
         The Figure.
     """
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(1.3, 1, 1.4))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 3.2), width_ratios=(1.3, 1, 1.2))
     for axis, image, caption in ((left, np.asarray(photo), "the photo"), (middle, pixels, "what the model gets")):
         axis.imshow(image)
-        axis.set_title(caption, fontsize=11)
+        axis.set_title(caption)
         axis.set(xticks=[], yticks=[], xlabel=f"{image.shape[1]} × {image.shape[0]} pixels")
     answer = probabilities.idxmax()
     colours = [BLUE if name == answer else GREY for name in probabilities.index]
     drawn = right.barh(probabilities.index, probabilities, color=colours)
-    right.bar_label(drawn, [f"{share:.0%}" for share in probabilities], padding=3, fontsize=9)
+    right.bar_label(drawn, [f"{share:.0%}" for share in probabilities], padding=3, fontsize=SMALL)
     right.invert_yaxis()
-    right.set(xlim=(0, 1.12), xticks=[0, 0.5, 1], xlabel="probability")
-    right.set_title(f"answer: {answer}", fontsize=11, color=BLUE)
+    right.set(xlim=(0, 1.25), xticks=[0, 0.5, 1], xlabel="probability")
+    right.set_title(f"answer: {answer}", color=BLUE)
     figure.suptitle(heading)
     return figure
 
@@ -583,7 +593,7 @@ def scores(groups, threshold, label, heading):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(9, 1.4 + 0.55 * len(groups)))
+    _, axis = plt.subplots(figsize=(WIDTH, 1.4 + 0.55 * len(groups)))
     kept = {"marker": "o", "color": BLUE, "markersize": 3.5, "alpha": 0.5, "label": "kept"}
     rejected = {"marker": "x", "color": VERMILLION, "markersize": 4, "label": "rejected"}
     random = np.random.default_rng(0)
@@ -615,15 +625,15 @@ def occlusion(image, changes, heading):
     Returns:
         The Figure.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     height, width = image.shape[:2]
     largest = max(np.abs(changes).max(), 1e-6)
     left.imshow(image)
-    left.set_title("what the model gets", fontsize=11)
+    left.set_title("what the model gets")
     right.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255)
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     shown = right.imshow(changes, cmap="PuOr", vmin=-largest, vmax=largest, alpha=0.65, extent=extent)
-    right.set_title("where hiding it matters", fontsize=11)
+    right.set_title("where hiding it matters")
     figure.colorbar(shown, ax=right, label="change of the logit")
     for axis in (left, right):
         axis.set(xlabel="column", xticks=[0, width - 1], yticks=[0, height - 1])
@@ -644,7 +654,7 @@ def throughput(rates, heading):
     Returns:
         The Axes.
     """
-    _, axis = plt.subplots(figsize=(8, 4))
+    _, axis = plt.subplots(figsize=(WIDTH, 4))
     axis.plot(rates.index, rates, "o-", color=BLUE)
     axis.set_xscale("log", base=2)
     axis.set_xticks(rates.index, [f"{size:,}" for size in rates.index])

@@ -1,6 +1,7 @@
 """What is wrong with the form of a notebook: each check takes a notebook and returns one line for each finding."""
 
 import ast
+import base64
 import re
 import statistics
 import sys
@@ -21,6 +22,7 @@ OPENINGS = {
     "navigation": "[",
 }
 MOST_LINES, MEDIAN_LINES = 20, 8
+LONGEST_LINE, WIDEST_FIGURE = 108, 848  # characters, pixels: what JupyterLab shows beside its side bar on a laptop
 UNWANTED = {
     "an absolute path": r"(?<![\w/.:<>)\]+-])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\w",
     "a warning": r"\w*Warning\b|WARNING|^[WE]\d{4} |^[WE]0000 ",
@@ -104,9 +106,11 @@ def without_code(cell):
 
 
 def check_length(nb):
-    """Code cells that fit on a screen, most of them much shorter."""
+    """Code cells that fit on a screen, most of them much shorter, and lines that need no scrolling."""
     lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(nb)}
     found = [f"{name} has {n} lines, more than {MOST_LINES}" for name, n in lengths.items() if n > MOST_LINES]
+    longest = {cell.id: max(map(len, cell.source.splitlines()), default=0) for cell in code_cells(nb)}
+    found += [f"{c} has a line of {n}, more than {LONGEST_LINE}" for c, n in longest.items() if n > LONGEST_LINE]
     median = statistics.median([n for name, n in lengths.items() if name != "setup"] or [0])
     return found + ([f"median cell of {median:.0f} lines, more than {MEDIAN_LINES}"] if median > MEDIAN_LINES else [])
 
@@ -172,9 +176,10 @@ def without_alt_text(markdown):
 
 
 def check_figures(nb):
-    """Beside each figure, or row of figures, stands a text: before it, or after it and not yet in the next section."""
-    shows = [any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])) for cell in nb.cells]
-    found = []
+    """Each figure fits; beside it, or its row of figures, stands a text: before it, or after it in the same section."""
+    wide = [(cell.id, n) for cell in nb.cells for n in map(width, figures(cell)) if n > WIDEST_FIGURE]
+    found = [f"{name} shows a figure of {n} pixels, more than {WIDEST_FIGURE}" for name, n in wide]
+    shows = [bool(figures(cell)) for cell in nb.cells]
     for place in (n for n, figure in enumerate(shows) if figure and not shows[n - 1]):
         end = next(n for n, figure in enumerate([*shows, False]) if n > place and not figure)
         before, after = nb.cells[place - 1], nb.cells[end : end + 1]
@@ -182,6 +187,17 @@ def check_figures(nb):
         if before.cell_type != "markdown" and not beside:
             found.append(f"{nb.cells[place].id} shows a figure with no text beside it")
     return found
+
+
+def figures(cell):
+    """The PNG figures in the outputs of a cell, in base64."""
+    shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return [data["image/png"] for data in shown if "image/png" in data]
+
+
+def width(png):
+    """Pixels in a row of a PNG figure in base64, from its header."""
+    return int.from_bytes(base64.b64decode(png[:32])[16:20], "big")
 
 
 def check_titles(nb):
