@@ -1,10 +1,12 @@
 """Install what the notebooks need into the folder .venv here, once, and open JupyterLab on the first notebook.
 
-Linux, macOS: python3 start.py      Windows: py start.py      with --install-only it stops before JupyterLab.
+Linux, macOS: python3 start.py      Windows: py start.py
+With --install-only it stops before JupyterLab; other options, such as --no-browser, are passed on to JupyterLab.
 """
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +73,8 @@ def main():
         return 0
     point_to_images(HERE, os.environ)
     first = sorted((HERE / "notebooks").glob("0*.ipynb"))[0].name
-    lab = [str(python), "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{first}"]
+    lab = [str(python), "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{first}", *sys.argv[1:]]
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is for JupyterLab, which asks before it stops
     return subprocess.call(lab, cwd=HERE)
 
 
