@@ -213,7 +213,7 @@ def test_colab_is_asked_for_the_runtime(runtime, hardware):
 
 def test_the_set_up_cell_is_short_and_names_the_repository_once():
     cell = parts.setup_cell("someone/else", "CPU")
-    assert len(cell.splitlines()) <= 20
+    assert len(cell.splitlines()) <= 21
     assert cell.count("someone/else") == 1 and parts.UNPUBLISHED not in cell
     nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]))
 
