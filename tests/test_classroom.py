@@ -165,6 +165,8 @@ def test_start_installs_from_the_wheels_and_only_once(tmp_path, capfd):
     assert said.stdout == "from a wheel\n", said.stderr
     assert "once" in capfd.readouterr().out
     assert classroom_start.install(tmp_path) == python and capfd.readouterr().out == ""
+    python.unlink()  # as where the folder was copied to a machine that has its Python elsewhere
+    assert classroom_start.install(tmp_path) == python and python.exists()
 
 
 def test_start_says_which_python_the_wheels_are_for(tmp_path):

@@ -4,6 +4,7 @@ python ask_jupyterlab.py 01_data_exploration.ipynb -m jupyterlab    what Python 
 """
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -17,12 +18,15 @@ SECONDS = 120  # to wait for a start, for an answer, for the end
 def wait_for_server(process):
     """Address and headers for the one server of this user, as soon as there is one."""
     end = time.monotonic() + SECONDS
-    while not (servers := list(list_running_servers())):
-        if process.poll() is not None or time.monotonic() > end:
-            process.kill()
-            sys.exit(f"Expected JupyterLab to start within {SECONDS} seconds, and it did not.")
-        time.sleep(0.2)
-    return servers[0]["url"], {"Authorization": f"token {servers[0]['token']}"}
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            server = next(list_running_servers())
+            socket.create_connection(("localhost", server["port"])).close()
+            return server["url"], {"Authorization": f"token {server['token']}"}
+        except (StopIteration, ValueError, OSError):  # its file is not there yet or half written, or nobody listens yet
+            time.sleep(0.2)
+    process.kill()
+    sys.exit(f"Expected JupyterLab to start within {SECONDS} seconds, and it did not.")
 
 
 def main(notebook, *command):
