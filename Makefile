@@ -50,18 +50,14 @@ clean: ## remove everything generated except the environments, which take long t
 	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-# The versions of Colab's runtimes, on this machine's Python. The one for TPUs has no TensorFlow.
-.venv-colab/.installed: requirements.txt tests/requirements.txt tests/constraints-colab.txt
+# The versions of Colab's runtimes, on this machine's Python. The one for TPUs has JAX, and no TensorFlow.
+.venv-colab/.installed: PACKAGES := -r tests/requirements.txt
+.venv-colab-tpu/.installed: PACKAGES := -r .venv-colab-tpu/without_tensorflow.txt jax
+.venv-%/.installed: requirements.txt tests/requirements.txt tests/constraints-%.txt
 	@$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear $(@D)
 	@echo "Installing into $(@D), only this once ..."
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c tests/constraints-colab.txt
-	@touch $@
-
-.venv-colab-tpu/.installed: requirements.txt tests/constraints-colab-tpu.txt
-	@$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear $(@D)
-	@echo "Installing into $(@D), only this once ..."
-	@grep -v '^tensor' requirements.txt > $(@D)/requirements.txt
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $(@D)/requirements.txt jax -c tests/constraints-colab-tpu.txt
+	@grep -v '^tensor' requirements.txt > $(@D)/without_tensorflow.txt
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES) -c tests/constraints-$*.txt
 	@touch $@
 
 # An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.

@@ -86,6 +86,19 @@ def test_the_unpacked_zip_runs_with_an_empty_home(room):
     assert room.run_notebook(sys.executable, path.name).startswith("4 passed")
 
 
+def test_jupyterlab_starts_from_the_unpacked_zip(room):
+    assert "Python 3" in room.open_lab(sys.executable, "01_data_exploration.ipynb")
+    with pytest.raises(classroom.ClassroomError, match="Expected .*ask_jupyterlab.py no_such.ipynb"):
+        room.open_lab(sys.executable, "no_such.ipynb")
+
+
+def test_a_jupyterlab_that_does_not_start_is_no_proof(room, capsys):
+    tiny.write(room.folder / "jupyterlab.py", "raise SystemExit('no JupyterLab today')\n")
+    with pytest.raises(classroom.ClassroomError, match="to work in the unpacked zip"):
+        room.open_lab(sys.executable, "01_data_exploration.ipynb")
+    assert "no JupyterLab today" in capsys.readouterr().out
+
+
 def test_programs_in_the_room_reach_nothing_outside_or_it_is_said(room):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -152,6 +165,8 @@ def test_start_installs_from_the_wheels_and_only_once(tmp_path, capfd):
     assert said.stdout == "from a wheel\n", said.stderr
     assert "once" in capfd.readouterr().out
     assert classroom_start.install(tmp_path) == python and capfd.readouterr().out == ""
+    python.unlink()  # as where the folder was copied to a machine that has its Python elsewhere
+    assert classroom_start.install(tmp_path) == python and python.exists()
 
 
 def test_start_says_which_python_the_wheels_are_for(tmp_path):

@@ -22,7 +22,7 @@ GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system"
 def run_setup(folder):
     """Run the set-up cell as a notebook in `folder` does; what it prints, and which `utils` and profile it leaves."""
     check = "import utils\nprint(*Path(utils.__file__).parts[-3:-1], profile.name)"
-    cells = [nbformat.v4.new_code_cell(source) for source in (parts.setup_cell(parts.UNPUBLISHED), check)]
+    cells = [nbformat.v4.new_code_cell(source) for source in (parts.setup_cell(parts.UNPUBLISHED, "CPU"), check)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     (folder / "01_alone.ipynb").write_text(sync.notebook_text(notebook), encoding="utf-8")
     os.environ.pop("PYTEST_CURRENT_TEST", None)  # a kernel that sees it does not show what native code writes to stderr
@@ -47,6 +47,12 @@ def test_a_notebook_of_the_series_uses_the_folder_above(tmp_path, monkeypatch):
     assert run_setup(tmp_path / "series/notebooks")[1] == "series utils test\n"
 
 
+def test_tensorflow_computes_also_where_another_backend_is_preset(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    shutil.copytree(sync.PROJECT / "utils", tmp_path / "utils")
+    assert ", tensorflow " in run_setup(tmp_path)[0]
+
+
 def test_a_clone_that_fails_is_said_in_one_sentence(alone, monkeypatch):
     monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
     with pytest.raises(CellExecutionError) as caught:
@@ -64,7 +70,7 @@ OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.st
 )
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, monkeypatch):
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # as a runtime for TPUs may preset it
     cell = parts.find_cell(parts.read_notebook(path), "setup")
     notebook = nbformat.v4.new_notebook(cells=[cell])
     with pytest.raises(CellExecutionError) as caught:

@@ -252,6 +252,10 @@ def test_a_kept_share_of_the_first_weights_ends_up_in_the_last():
         np.testing.assert_allclose(ours, 0.75 * old + 0.25 * new, atol=1e-3)
 
 
+def test_without_batch_normalisation_no_batch_is_needed_to_measure_it_again():
+    training._measure_again(build_model("three_conv_small"), batches=None)
+
+
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
     def all_black(images, labels, seed):
         return images * 0, labels

@@ -325,6 +325,8 @@ def _average(model, paths, first_weights, kept):
 def _measure_again(model, batches, count=80):
     """Measure what batch normalisation subtracts and divides by: those of averaged weights are no average of theirs."""
     normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not normalisations:
+        return
     measured = [variable for layer in normalisations for variable in (layer.moving_mean, layer.moving_variance)]
     history = []
     for images, _ in batches.take(count):

@@ -1,7 +1,7 @@
 """Write one zip with all that a class without network needs, and prove that it runs.
 
 The zip is unpacked in an empty folder, with an empty home and no network; everything is installed from its wheels
-alone, and a notebook is run from there. Only then does it get its name.
+alone, a notebook is run from there, and JupyterLab is started. Only then does it get its name.
 
 python tests/tools/classroom.py                   with wheels for this system and this Python
 python tests/tools/classroom.py --no-wheels       small and quick; proven with the packages of this environment
@@ -23,6 +23,7 @@ from pathlib import Path
 import classroom_start
 import sync
 
+ASK_JUPYTERLAB = Path(__file__).with_name("ask_jupyterlab.py")
 NAME = "image-classification"
 PARTS = (
     "README.md",
@@ -57,7 +58,11 @@ Image classification with TensorFlow: the notebooks of this class
        Windows:        py start.py
 
    The first start installs, which takes some minutes, {source}. Every start
-   opens JupyterLab on the first notebook.
+   opens JupyterLab on the first notebook, in the browser. If no browser opens, copy the address that the terminal
+   shows, the one that begins with http://localhost, into one.
+
+4. Stop by File > Shut Down in JupyterLab, or by Ctrl+C in the terminal, answered with y. What you changed in a
+   notebook stays only if you saved it.
 
 Without start.py, the same by hand (leave CIFAR10_DIR out if the file is not here). Linux, macOS:
 
@@ -135,6 +140,7 @@ def fetch_wheels(root, folder):
         earlier = ["--no-index", "--find-links", folder]
         done = subprocess.run([*command, *earlier], capture_output=True, text=True) if folder.is_dir() else None
         if done is None or done.returncode:
+            print("wheels: fetching them from the package index, about 0.8 GB, some minutes ...", flush=True)
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise ClassroomError(why_no_wheels(done.stderr, folder))
@@ -195,6 +201,7 @@ def isolation():
     except FileNotFoundError:
         reason = "there is no such program here"
     proxies = {name: NOWHERE for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")}
+    proxies["no_proxy"] = "localhost,127.0.0.1"
     return [], proxies, (
         "NOT cut off from the network, since unshare does not work here "
         f"({reason}); only a proxy that does not exist stands in the way, which a program may ignore"
@@ -248,9 +255,14 @@ class Room:
         options = ["-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=1200"]
         return self.run(python, "-m", "pytest", *options, f"notebooks/{name}").strip().splitlines()[-1]
 
+    def open_lab(self, python, name):
+        """Start JupyterLab, as a learner does where there are wheels, and ask for a notebook; returns its kernels."""
+        start = ["-m", "jupyterlab"] if python == sys.executable else ["start.py"]
+        return self.run(python, ASK_JUPYTERLAB, name, *start).strip().splitlines()[-1]
+
 
 def prove(archive, notebook):
-    """Unpack the zip in an empty place without network, install from it, run a notebook, and say how it went."""
+    """Unpack the zip in an empty place without network, install, run a notebook, open it, and say how it went."""
     with tempfile.TemporaryDirectory(prefix="classroom-") as work:
         room, start = Room(archive, Path(work)), time.monotonic()
         print(f"proof: unpacked in an empty folder, with an empty home; {room.network}", flush=True)
@@ -263,7 +275,8 @@ def prove(archive, notebook):
             print(f"proof: installed from its wheels alone in {minutes:.1f} minutes, {size / 1e9:.1f} GB", flush=True)
         counted = room.run_notebook(python, notebook)
         images = room.settings.get("CIFAR10_DIR") and "the images of CIFAR10_DIR" or "drawn images, as without network"
-        print(f"proof: {notebook}, profile test, {images}: {counted}")
+        print(f"proof: {notebook}, profile test, {images}: {counted}", flush=True)
+        print(f"proof: JupyterLab starts and offers the kernel {room.open_lab(python, notebook)}")
 
 
 def make(root, target, with_wheels, with_solutions, notebook):

@@ -1,10 +1,12 @@
 """Install what the notebooks need into the folder .venv here, once, and open JupyterLab on the first notebook.
 
-Linux, macOS: python3 start.py      Windows: py start.py      with --install-only it stops before JupyterLab.
+Linux, macOS: python3 start.py      Windows: py start.py
+With --install-only it stops before JupyterLab; other options, such as --no-browser, are passed on to JupyterLab.
 """
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,12 +36,13 @@ def problem(folder):
 def install(folder):
     """Make `folder/.venv` and install into it, from the wheels if there are any; returns its Python.
 
-    An installation that broke off is begun anew, a finished one is used as it is.
+    An installation that broke off, or that was copied from a machine with its Python elsewhere, is begun anew; a
+    finished one is used as it is.
     """
     place = folder / ".venv"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     finished = place / ".installed"
-    if finished.exists():
+    if finished.exists() and python.exists():
         return python
     print("Installing into the folder .venv, once: about 3 GB, some minutes ...", flush=True)
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
@@ -71,7 +74,9 @@ def main():
         return 0
     point_to_images(HERE, os.environ)
     first = sorted((HERE / "notebooks").glob("0*.ipynb"))[0].name
-    lab = [str(python), "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{first}"]
+    settings = [f"--LabApp.default_url=/lab/tree/notebooks/{first}", "--LabApp.news_url=None"]
+    lab = [str(python), "-m", "jupyterlab", *settings, *sys.argv[1:]]
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is for JupyterLab, which asks before it stops
     return subprocess.call(lab, cwd=HERE)
 
 

@@ -73,7 +73,7 @@ def update_notebook(entries, position, repository):
     notebook = parts.read_notebook(entries[position].path)
     wanted = [
         ("title", "markdown", parts.title_cell(entries, position)),
-        ("setup", "code", parts.setup_cell(repository)),
+        ("setup", "code", parts.setup_cell(repository, entries[position].runtime)),
         ("navigation", "markdown", parts.navigation(entries, position)),
     ]
     return update(notebook, wanted, notebook.metadata.tutorial)
@@ -83,7 +83,7 @@ def update_solutions(entry, repository):
     """The solutions to the notebook of `entry` as they should be, and the names of the parts that were not."""
     wanted = [
         ("title", "markdown", parts.solutions_title(entry)),
-        ("setup", "code", parts.setup_cell(repository)),
+        ("setup", "code", parts.setup_cell(repository, entry.runtime)),
     ]
     notebook = parts.read_notebook(parts.solutions_entry(entry).path)
     return update(notebook, wanted, {"runtime": entry.runtime})
