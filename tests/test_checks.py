@@ -68,6 +68,10 @@ def similar(*sides):
     return most_similar
 
 
+def similar_by_sum(images, known):
+    return np.sum([fingerprint(side(images)) @ fingerprint(known).T for side in (as_is, mirror)], axis=0).argmax(axis=1)
+
+
 def as_is(images):
     return images
 
@@ -130,6 +134,11 @@ def by_difference(logits, label, base=1.0):
     return float(largest + np.log(sum(np.exp(logits - largest))) - logits[label]) / base
 
 
+def shifted_down_only(logits, label):
+    shift = max(0, max(logits))
+    return shift + np.log(np.exp(logits - shift).sum()) - logits[label]
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
@@ -180,6 +189,8 @@ def test_right_answers_are_right(exercise, answer, capsys):
         ("01.3", similar_in_two_halves, "Row numbers above 11"),
         ("01.3", lambda images, known: fingerprint(images) @ fingerprint(known).T, "returns the shape (3, 12)"),
         ("01.3", exact, "copies of other brightness are not"),
+        ("01.3", similar_by_sum, "how do you join the two similarities?"),
+        ("01.3", lambda images, known: similar_by_sum(images, known) % len(known), "counts for more than a perfect"),
         ("02.1", 1_216, "the first convolution"),
         ("02.1", 72_640, "one more number"),
         ("02.1", 994_330, "maps of 32 × 32"),
@@ -197,8 +208,14 @@ def test_right_answers_are_right(exercise, answer, capsys):
         ("02.2", lambda logits, label: by_difference(logits, label, np.log(2)), "base 2"),
         ("02.2", lambda logits, label: by_difference(logits, label, np.log(10)), "base 10"),
         ("02.2", lambda logits, label: np.exp(-by_difference(logits, label)), "the probability, not yet"),
-        ("02.2", lambda logits, label: by_difference(logits, 0), "it gives 0.41"),
-        ("02.2", lambda logits, label: by_difference(abs(logits), label), "Nearly: the logits -1000"),
+        ("02.2", lambda logits, label: by_difference(logits, 0), "it gives 0.41: that is right if the largest logit"),
+        ("02.2", lambda logits, label: by_difference(logits, 2), "it gives 2.41: that is the logarithm of the sum"),
+        ("02.2", lambda logits, label: np.log(np.exp(logits).sum()) - logits[label], "grows too large"),
+        ("02.2", lambda logits, label: np.log(np.exp(logits - max(logits)).sum()) - logits[label], "in the sum only"),
+        ("02.2", lambda logits, label: by_difference(np.clip(logits, -700, 700), label), "the loss stops at 700"),
+        ("02.2", lambda logits, label: by_difference(logits, label) * 2, "it gives 2.82. Compare with section 7"),
+        ("02.2", lambda logits, label: by_difference(abs(logits), label), "Nearly: the logits -1000, 0"),
+        ("02.2", shifted_down_only, "Nearly: the logits -1000, -1000"),
         ("02.3", network(rescaled=False, from_logits=False), "What numbers does its first layer see"),
         ("02.3", network(rescaled=False), "What numbers does its first layer see"),
         ("02.3", network(rescaled=False, last="softmax", from_logits=False), "What numbers does its first layer see"),
@@ -219,6 +236,8 @@ def test_right_answers_are_right(exercise, answer, capsys):
         ("03.2", grey_by_one_coin, "One coin is thrown"),
         ("03.2", lambda images, labels, seed: (grey(images, 0.5, seed, (8, 1, 1)), labels), "neither grey nor as"),
         ("03.2", lambda images, labels, seed: (grey(images, 0.1, seed), labels), "% of 400 images"),
+        ("03.2", lambda *batch: (tf.cast(grey(batch[0], 0.5, batch[2]), tf.float32), batch[1]), "come back as float32"),
+        ("03.2", lambda images, labels, seed: (grey(tf.cast(images, "float32"), 0.5, seed), labels), "given as uint8"),
         ("03.2", lambda images, labels, seed: (grey(images, 0.5), labels), "Another seed gave the same"),
         ("03.2", grey_by_any_coins, "The same seed gave other images"),
         ("03.2", lambda images, labels, seed: grey(images, 0.5, seed), "returns two things"),
@@ -305,12 +324,29 @@ def undo(twice):
 
 
 def distances(features, labels, new_features):
-    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
-    return np.linalg.norm(new_features[:, np.newaxis] - means, axis=2)
+    return to_points(class_points(features, labels, np.mean), new_features)
 
 
-def to_pictures(features, new_features):
-    return np.linalg.norm(new_features[:, np.newaxis] - features, axis=2)
+def class_points(features, labels, middle):
+    return np.stack([middle(features[labels == label], axis=0) for label in np.unique(labels)])
+
+
+def to_points(points, new_features, order=2):
+    return np.linalg.norm(new_features[:, np.newaxis] - points, ord=order, axis=2)
+
+
+def by_products(features, labels, new_features):
+    return (new_features @ class_points(features, labels, np.mean).T).argmax(axis=1)
+
+
+def by_directions(features, labels, new_features):
+    means = class_points(features, labels, np.mean)
+    return (new_features @ means.T / np.linalg.norm(means, axis=1)).argmax(axis=1)
+
+
+def to_single_numbers(features, labels, new_features):
+    """As if the mean of a class were one number, over its pictures and all their features."""
+    return to_points(class_points(features, labels, lambda rows, axis: [rows.mean()]), new_features).argmin(axis=1)
 
 
 def choose_threshold(familiar, strange, strange_share, most):
@@ -341,6 +377,7 @@ RIGHT = [
     ("06.2", undo),
     ("06.2", lambda twice: np.round(undo(twice), 3).tolist()),
     ("06.3", lambda *arguments: distances(*arguments).argmin(axis=1)),
+    ("06.3", lambda f, labels, new: to_points(class_points(f, labels, np.mean), new, order=1).argmin(axis=1)),
     ("06.3", lambda *arguments: [float(number) for number in distances(*arguments).argmin(axis=1)]),
     ("06.4", choose_threshold),
     ("06.4", lambda *arguments: float(choose_threshold(*arguments)) - 0.01),
@@ -377,17 +414,30 @@ WRONG = [
     ),
     ("04.3", lambda batch, *two: batch / predict_rate(batch, *two), "the seconds of a step"),
     ("04.3", lambda batch, *two: predict_rate(batch, *two) / batch, "steps a second"),
-    ("04.4", lambda means, variances: (means.mean(), merge(means, variances)[1]), "The mean is wrong"),
+    ("04.4", lambda means, variances: (means.mean(), merge(means, variances)[1]), "the mean has the shape ()"),
+    ("04.4", lambda means, variances: (means.mean(axis=0), variances.mean()), "the variance has the shape ()"),
+    ("04.4", lambda means, variances: (means.sum(axis=0), merge(means, variances)[1]), "It was right as it stood"),
     ("04.4", lambda means, variances: (means.mean(axis=0), variances.mean(axis=0)), "it is too small"),
     ("04.4", lambda means, variances: (means.mean(axis=0), means.var(axis=0)), "between the parts"),
     ("04.4", lambda means, variances: (means.mean(axis=0), merge(means, variances)[1] ** 0.5), "standard deviation"),
-    ("04.4", lambda means, variances: (means.mean(axis=0), variances.sum(axis=0)), "What is a part's mean square?"),
-    ("05.1", lambda accuracy, half_width: 10_000, "1.0 times as many"),
+    ("04.4", lambda means, variances: (means.mean(axis=0), variances.sum(axis=0)), "the sum of the variances"),
+    ("04.4", lambda m, v: (m.mean(axis=0), (v + m**2).mean(axis=0)), "the mean of the squares"),
+    ("04.4", lambda m, v: (m.mean(axis=0), v.mean(axis=0) + m.var(axis=0, ddof=1)), "divided by 4, or by 3?"),
+    ("04.4", lambda m, v: (m.mean(axis=0), v.mean(axis=0) + m.std(axis=0)), "Are their units the same?"),
+    ("04.4", lambda m, v: (m.mean(axis=0), v.max(axis=0)), "the parts differ from each other"),
+    ("05.1", lambda accuracy, half_width: 10_000, "asks for just as many. Compare the three widths"),
+    ("05.1", lambda accuracy, half_width: round(accuracy * (1 - accuracy) * half_width), "asks for 0 images"),
     ("05.1", lambda accuracy, half_width: math.sqrt(images_needed(accuracy, half_width)), "2.0 times as many"),
     ("05.1", lambda accuracy, half_width: images_needed(0.5, half_width), "The accuracy has an influence"),
+    ("05.1", lambda accuracy, width: math.sqrt(accuracy * (1 - accuracy)) * (1.96 / width) ** 2, "2.1 times as many"),
+    ("05.1", lambda accuracy, width: accuracy * (1.96 / width) ** 2, "How does the accuracy stand in the formula"),
     ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width / 2), "four times too many"),
     ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width, 1), "a quarter"),
-    ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width, 3), "solve it for n"),
+    ("05.1", lambda accuracy, half_width: images_needed(accuracy, 2 * half_width), "How long is `half_width`"),
+    ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width, 3), "it is 2.3 times what is needed"),
+    ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width, 1.64), "stands before the root"),
+    ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width / 100), "is one of them in percent?"),
+    ("05.1", lambda accuracy, half_width: images_needed(accuracy, half_width * 100), "a ten thousandth"),
     ("05.2", lambda labels: know_nothing(labels)[0], "expected the shape"),
     ("05.2", always(np.full(10, 0.2)), "no probabilities"),
     ("05.2", lambda labels: np.eye(10)[labels], "The rows differ"),
@@ -411,10 +461,16 @@ WRONG = [
     ("06.2", lambda twice: np.log(twice) / np.log(twice).sum(), "Undo its steps in turn"),
     ("06.2", lambda twice: undo(twice)[:2], "expected 10 numbers"),
     ("06.3", lambda features, labels, new: np.zeros(len(new), int), "the same class"),
-    ("06.3", lambda features, labels, new: labels[to_pictures(features, new).argmin(axis=1)], "the nearest picture"),
-    ("06.3", lambda features, labels, new: to_pictures(features, new).argmin(axis=1), "places of pictures"),
+    ("06.3", lambda features, labels, new: labels[to_points(features, new).argmin(axis=1)], "the nearest picture"),
+    ("06.3", lambda features, labels, new: to_points(features, new).argmin(axis=1), "places of pictures"),
     ("06.3", lambda *arguments: distances(*arguments).argmax(axis=1), "farthest away"),
-    ("06.3", distances, "one mean, as long as a row of features"),
+    ("06.3", distances, "Which class do they speak for?"),
+    ("06.3", lambda f, labels, new: to_points(class_points(f, labels, np.median), new).argmin(axis=1), "the median"),
+    ("06.3", by_products, "by products of features"),
+    ("06.3", by_directions, "by products of features"),
+    ("06.3", to_single_numbers, "one mean, as long as a row of features"),
+    ("06.3", lambda f, labels, new: distances(f, labels, f).argmin(axis=1), "For 6 new pictures, expected 6 classes"),
+    ("06.4", lambda familiar, strange, share, most: np.quantile(strange, 1 - most), "When need it be higher?"),
     ("06.4", lambda familiar, *rest: evaluation.rejection_threshold(familiar, 0.95), "When need it be higher?"),
     ("06.4", lambda f, s, share, most: choose_threshold(f, s, share, 2 * most), "too low"),
     ("06.4", lambda f, s, share, most: choose_threshold(f, s, share, most / 2), "too high"),

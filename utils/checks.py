@@ -42,6 +42,30 @@ def _exercise(number):
     return register
 
 
+# What several notebooks use
+
+
+def _call(function, *arguments):
+    """What a reader's function gives back for copies of these arguments."""
+    answer = function(*copy.deepcopy(arguments))
+    if answer is None:
+        raise ValueError("the function gives back None, so its `return` may be missing")
+    return answer
+
+
+def _close(answer, right, tolerance=1e-3):
+    """Whether numbers or arrays have the same shape and agree but for rounding."""
+    answer, right = np.asarray(answer, float), np.asarray(right, float)
+    return answer.shape == right.shape and np.allclose(answer, right, rtol=tolerance, atol=1e-6)
+
+
+def _hint(answer, right, wrong, otherwise, tolerance=1e-3):
+    """None for the right answer; else the hint of the usual wrong one that it equals, or a general one."""
+    if _close(answer, right, tolerance):
+        return None
+    return next((hint for value, hint in wrong if _close(answer, value, tolerance)), otherwise)
+
+
 # Notebook 01
 
 
@@ -101,6 +125,12 @@ def _most_similar(most_similar):
         if np.array_equal(most_similar(known[[5, 0], ::-1], known), [5, 0]):
             return "It finds images that stand on their head. Which axis of (image, row, column, channel) is mirrored?"
         return "Copies are found, mirrored ones are not. How similar is an image to the mirror image of a known one?"
+    alike_both_ways = known // 2 + known[:, :, ::-1] // 2
+    if not np.array_equal(most_similar(known[[7, 2, 9]], np.concatenate([known, alike_both_ways])), [7, 2, 9]):
+        return (
+            "Mirrored copies are found. But a known image that is rather like the given one both ways round now counts "
+            "for more than a perfect copy. A copy fits in one way only: how do you join the two similarities?"
+        )
     if not np.array_equal(most_similar(np.uint8(known[[3, 8]] * 0.5 + 60), known), [3, 8]):
         return "Mirrored copies are found, copies of other brightness are not. What takes care of these in section 15?"
 
@@ -135,15 +165,22 @@ def _count_parameters(prediction):
 @_exercise("02.2")
 def _cross_entropy(cross_entropy):
     loss = _loss(cross_entropy, [2.0, 1.0, 0.0], 1)
-    usual = {-1.4076: "the sign is wrong", 2.0307: "that is the logarithm to base 2, not e"}
-    usual |= {0.6113: "that is the logarithm to base 10, not e", 0.2447: "that is the probability, not yet the loss"}
+    usual = {
+        -1.4076: "the sign is wrong.",
+        2.0307: "that is the logarithm to base 2, not e.",
+        0.6113: "that is the logarithm to base 10, not e.",
+        0.2447: "that is the probability, not yet the loss.",
+        2.4076: "that is the logarithm of the sum. Where does the label come in?",
+        0.4076: "that is right if the largest logit is that of the true class. Where does the label come in?",
+        -0.5924: "the largest logit is subtracted in the sum only. What does that change in the result?",
+    }
     for value, mistake in usual.items():
         if np.isclose(loss, value, atol=0.001):
-            return f"For the logits 2, 1, 0 and label 1 it gives {value:.2f}: {mistake}."
+            return f"For the logits 2, 1, 0 and label 1 it gives {value:.2f}: {mistake}"
     if not np.isclose(loss, 1.4076, atol=0.001):
         return f"For the logits 2, 1, 0 and label 1 it gives {loss:.2f}. Compare with section 7."
     sure = _loss(cross_entropy, [1000.0, 0.0], 1)
-    if np.isnan(sure) or np.isnan(_loss(cross_entropy, [1000.0, 0.0], 0)):
+    if np.isnan(sure) or not np.isfinite(_loss(cross_entropy, [1000.0, 0.0], 0)):
         return "For logits of 1000 and 0 a power of e grows too large for the computer. Which remedy has section 7?"
     if np.isinf(sure):
         return (
@@ -152,7 +189,12 @@ def _cross_entropy(cross_entropy):
         )
     if sure < 900:
         return f"For the logits 1000, 0 and label 1 the loss stops at {sure:.1f}: some limit hides how wrong that is."
-    cases = (([1000.0, 0.0], 1, 1000), ([1000.0, 0.0], 0, 0), ([-1000.0, 0.0], 0, 1000))
+    cases = (
+        ([1000.0, 0.0], 1, 1000),
+        ([1000.0, 0.0], 0, 0),
+        ([-1000.0, 0.0], 0, 1000),
+        ([-1000.0, -1000.0], 1, np.log(2)),
+    )
     for logits, label, right in cases:
         if not np.isclose(_loss(cross_entropy, logits, label), right, rtol=0.001, atol=0.001):
             return f"Nearly: the logits {logits[0]:.0f}, {logits[1]:.0f} with label {label} give a wrong loss."
@@ -232,6 +274,8 @@ def _grey_half(grey_half):
         return "Either all images of a batch are grey or none. One coin is thrown where there should be one an image."
     if not 0.4 < shares[0] < 0.6:
         return f"{shares[0]:.0%} of 400 images came out grey. About half were asked for."
+    if changed.dtype != images.dtype:
+        return f"The images are right. But they were given as {images.dtype} and come back as {changed.dtype}."
     return _seed_hint(grey_half, tf.constant(images), tf.range(400))
 
 
@@ -288,27 +332,6 @@ def _seed_hint(augmentation, images, labels):
         return "The same seed gave other images the second time. Which kind of random numbers avoids that?"
     if np.array_equal(one, other):
         return "Another seed gave the same images, so every batch would be changed alike. Where is `seed` used?"
-
-
-def _call(function, *arguments):
-    """What a reader's function gives back for copies of these arguments."""
-    answer = function(*copy.deepcopy(arguments))
-    if answer is None:
-        raise ValueError("the function gives back None, so its `return` may be missing")
-    return answer
-
-
-def _close(answer, right, tolerance=1e-3):
-    """Whether numbers or arrays have the same shape and agree but for rounding."""
-    answer, right = np.asarray(answer, float), np.asarray(right, float)
-    return answer.shape == right.shape and np.allclose(answer, right, rtol=tolerance, atol=1e-6)
-
-
-def _hint(answer, right, wrong, otherwise, tolerance=1e-3):
-    """None for the right answer; else the hint of the usual wrong one that it equals, or a general one."""
-    if _close(answer, right, tolerance):
-        return None
-    return next((hint for value, hint in wrong if _close(answer, value, tolerance)), otherwise)
 
 
 # Notebook 04
@@ -379,14 +402,26 @@ def _merge(merge):
     parts = np.random.default_rng(0).normal(size=(4, 20, 3)) + np.reshape([-3, 0, 1, 4], (4, 1, 1))
     means, variances, right = parts.mean(axis=1), parts.var(axis=1), parts.var(axis=(0, 1))
     mean, variance = _call(merge, means, variances)
+    for name, numbers in (("mean", mean), ("variance", variance)):
+        if np.shape(numbers) != (3,):
+            return f"For three channels, expected three numbers; the {name} has the shape {np.shape(numbers)}."
+    if not _close(mean, means.mean(axis=0)):
+        return "The mean is wrong. It was right as it stood, because all parts are equally large."
+    within, between = variances.mean(axis=0), means.var(axis=0)
     wrong = [
-        (variances.mean(axis=0), "it is too small. If one part is all black and one all white, what is it in each?"),
-        (means.var(axis=0), "this is only the variance between the parts. What became of that inside them?"),
+        (within, "it is too small. If one part is all black and one all white, what is it in each?"),
+        (between, "this is only the variance between the parts. What became of that inside them?"),
+        (within + np.mean(means**2, axis=0), "this is the mean of the squares. From there, what leads to a variance?"),
+        (within + means.var(axis=0, ddof=1), "nearly. Are four squared differences divided by 4, or by 3?"),
+        (within + means.std(axis=0), "a variance and a standard deviation seem to be added. Are their units the same?"),
+        (variances.sum(axis=0), "this is the sum of the variances. With more parts it would grow and grow."),
         (np.sqrt(right), "this is the standard deviation, its square root."),
     ]
-    hint = _hint(variance, right, wrong, "variances cannot be averaged, but squares can. What is a part's mean square?")
-    if not _close(mean, means.mean(axis=0)):
-        return "The mean is wrong: parts of three channels should give three numbers, one for each channel."
+    otherwise = (
+        "values differ inside each part, and the parts differ from each other. Or begin with the mean of the squares: "
+        "what is it in a part whose mean and variance you know?"
+    )
+    hint = _hint(variance, right, wrong, otherwise)
     return hint and f"The mean is right. The variance is not: {hint}"
 
 
@@ -398,20 +433,28 @@ def _images_needed(images_needed):
     needed, for_half, for_coin = (
         float(_call(images_needed, *case)) for case in ((0.94, 0.005), (0.94, 0.0025), (0.5, 0.005))
     )
-    growth = for_half / needed
+    if not min(needed, for_half, for_coin) > 0:
+        return f"For 94% ± 0.5 points, the function asks for {needed:.3g} images."
+    growth, for_accuracy = for_half / needed, for_coin / needed
     if not _close(growth, 4, 0.02):
-        return (
-            f"For an interval half as wide, the function asks for {growth:.1f} times as many images. Compare that with "
-            "the three widths in section 3."
-        )
-    if not _close(for_coin / needed, 0.25 / (0.94 * 0.06), 0.02):
+        many = "just as many" if _close(growth, 1, 0.02) else f"{growth:.1f} times as many images"
+        return f"For an interval half as wide, the function asks for {many}. Compare the three widths in section 3."
+    if _close(for_accuracy, 1, 0.02):
         return "The accuracy has an influence too: a coin, with 50%, needs more images than a model with 94%."
+    if not _close(for_accuracy, 0.25 / (0.94 * 0.06), 0.02):
+        return (
+            f"For an accuracy of 50%, the function asks for {for_accuracy:.1f} times as many images as for one of 94%. "
+            "How does the accuracy stand in the formula of section 3?"
+        )
+    factor = needed * (0.005 / 1.96) ** 2 / (0.94 * 0.06)
+    percent = "Are accuracy and half width both shares from 0 to 1 in your formula, or is one of them in percent?"
     wrong = [
         (4, "four times too many. `half_width` is the distance from the accuracy to one end of the interval."),
-        (1 / 4, "about a quarter of what is needed. How many standard errors is one end away from the accuracy?"),
+        (1 / 4, "about a quarter of what is needed. How long is `half_width`, and how many standard errors is that?"),
+        (10_000, f"ten thousand times too many. {percent}"),
+        (1 / 10_000, f"a ten thousandth of what is needed. {percent}"),
     ]
-    otherwise = "start from the formula of section 3, in shares and not in percent, and solve it for n."
-    factor = needed * (0.005 / 1.96) ** 2 / (0.94 * 0.06)
+    otherwise = f"it is {factor:.2g} times what is needed. Which number stands before the root in section 3?"
     hint = _hint(factor, 1, wrong, otherwise, tolerance=0.05)  # 2 standard errors instead of 1.96 are right too
     return hint and f"The number grows as it should, but it is wrong: {hint}"
 
@@ -530,19 +573,34 @@ def _undo(undo):
 def _nearest_mean(nearest_mean):
     features = np.array([[6.0, 5], [0, 0], [0, 2], [0, 20], [8, 5], [10, 1], [2, 20]])
     labels = np.array([1, 0, 0, 2, 1, 0, 2])
-    new = np.array([[9.5, 1.0], [1, 1], [1, 15], [7, 6], [3, 8]])
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(3)])
-    to_means, to_points = (np.linalg.norm(new[:, None] - points, axis=2) for points in (means, features))
+    new = np.array([[9.5, 2.0], [1, 1], [1, 15], [7, 6], [3, 8], [4.5, 2.5]])
+    of_class = [features[labels == label] for label in range(3)]
+    means = np.stack([rows.mean(axis=0) for rows in of_class])
+    medians = np.stack([np.median(rows, axis=0) for rows in of_class])
+    to_means, to_medians, to_points = (
+        np.linalg.norm(new[:, None] - points, axis=2) for points in (means, medians, features)
+    )
     answer = np.asarray(_call(nearest_mean, features, labels, new))
+    if _close(answer, to_means):
+        return "These are the distances to the means. Which class do they speak for?"
+    if answer.shape != (len(new),):
+        return f"For {len(new)} new pictures, expected {len(new)} classes; the shape here is {answer.shape}."
+    products = new @ means.T
     wrong = [
-        (np.full(5, answer.flat[0]), "Every new picture gets the same class. Which of the means is nearest to each?"),
+        (np.full(len(new), answer[0]), "Every new picture gets the same class. Which of the means is nearest to each?"),
         (labels[to_points.argmin(axis=1)], "This is the class of the nearest picture. Asked is the nearest mean."),
         (to_points.argmin(axis=1), "These are places of pictures in the list. Asked are classes: 0, 1 or 2 here."),
         (to_means.argmax(axis=1), "These are the classes whose means are farthest away."),
+        (
+            to_medians.argmin(axis=1),
+            "This fits the median of each feature. In a mean, a picture far from the others of its class counts too.",
+        ),
     ]
+    directions = "This goes by products of features, not by distances. How long is the way from a picture to a mean?"
+    wrong += [(p.argmax(axis=1), directions) for p in (products, products / np.linalg.norm(means, axis=1))]
     otherwise = (
         "Each class should have one mean, as long as a row of features, and each new picture a distance to every mean. "
-        "Then one class comes back for each new picture."
+        "Then the class of the smallest one comes back."
     )
     return _hint(answer, to_means.argmin(axis=1), wrong, otherwise)
 

@@ -455,7 +455,7 @@ def _checked(array, shape):
     found = f"{array.dtype} from {array.min():.3g} to {array.max():.3g}"
     remedy = "convert them, if nothing is lost, with astype('uint8')"
     if array.max() <= 1:
-        remedy = "they seem divided by 255, which the model does itself, so give it those before that"
+        remedy = "they seem divided by 255, which the model does itself: give it the pixels as they were before"
     raise ValueError(_refusal("the pixels", "uint8 from 0 to 255", found, remedy))
 
 
