@@ -58,7 +58,7 @@ def test_a_clone_that_fails_is_said_in_one_sentence(alone, monkeypatch):
     with pytest.raises(CellExecutionError) as caught:
         run_setup(alone)
     assert caught.value.ename == "RuntimeError"
-    assert caught.value.evalue == "No folder utils here, and git cannot clone file:///nowhere.git: offline?"
+    assert caught.value.evalue == "No folder utils; git cannot clone file:///nowhere.git: is there a network?"
 
 
 OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.startswith("04")]

@@ -31,7 +31,7 @@ if not project.exists():  # only this notebook was opened, as in Colab
     try:
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, clone.name], check=True)
     except (OSError, subprocess.CalledProcessError):
-        raise RuntimeError(f"No folder utils here, and git cannot clone {repository}: offline?") from None
+        raise RuntimeError(f"No folder utils; git cannot clone {repository}: is there a network?") from None
 sys.path.insert(0, str(project))
 from utils import plotting, profiles
 
