@@ -81,7 +81,7 @@ def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, m
 def test_a_machine_without_git_gets_the_same_sentence(alone, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
-    with pytest.raises(CellExecutionError, match="No folder utils here"):
+    with pytest.raises(CellExecutionError, match="No folder utils; git cannot clone"):
         run_setup(alone)
 
 
