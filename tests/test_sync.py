@@ -57,6 +57,17 @@ def test_readme_and_badge_page_have_a_row_for_each_notebook(root):
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
+def test_readme_names_the_machines_on_which_the_minutes_were_measured(root):
+    assert "measured on" not in (root / "README.md").read_text(encoding="utf-8")
+    for name, machine in ((FIRST, "2 cores of B"), (SECOND, "2 cores of A")):
+        nb = parts.read_notebook(root / name)
+        printed = nbformat.v4.new_output("stream", name="stdout", text=f"{machine}\nProfile full\n")
+        parts.find_cell(nb, "setup").outputs = [printed]
+        tiny.write(root / name, sync.notebook_text(nb))
+    sync.write(root)
+    assert "\n\nMinutes measured on 2 cores of A; 2 cores of B.\n" in (root / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_badge_page_names_each_runtime_and_says_how_to_point_the_badges_at_a_fork(root):
     change(root, SECOND, '"runtime": "CPU"', '"runtime": "TPU"')
     sync_main(root, "--repository", "someone/else")

@@ -157,7 +157,15 @@ def series_table(entries):
     for entry in entries:
         link = f"[{entry.name}](notebooks/{entry.path.name})"
         rows.append(f"| {' | '.join([link, entry.summary, *minutes(entry), badge(entry)])} |")
-    return "\n".join(rows)
+    places = machines(entries)
+    return "\n".join([*rows, *([f"\nMinutes measured on {'; '.join(places)}."] if places else [])])
+
+
+def machines(entries):
+    """The machines of the saved runs, as their set-up cells printed them first."""
+    cells = [find_cell(read_notebook(entry.path), "setup") for entry in entries]
+    printed = [output.get("text", "") for cell in cells if cell for output in cell.outputs]
+    return sorted({text.split("\n")[0] for text in printed if text})
 
 
 def class_table(entries, measured):
