@@ -36,6 +36,7 @@ PARTS = (
     "utils/*.py",
     "models/*",
     "models/runs/*",
+    "tests/benchmarks/RESULTS.md",
 )
 SOLUTIONS = "notebooks/solutions/*"
 PACKED = {".whl", ".png", ".h5", ".npz", ".jpg"}  # compressed already

@@ -22,8 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's native log
-os.environ["KERAS_BACKEND"] = "tensorflow"  # also where another backend is preset
+os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}  # less of TensorFlow's own log
 repository = os.environ.get("TUTORIAL_REPOSITORY", "https://github.com/OWNER/REPO")
 clone = Path.cwd() / repository.split("/")[-1].removesuffix(".git")
 project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/profiles.py").exists()), clone)
@@ -106,7 +105,7 @@ def solutions_entry(entry):
 def setup_cell(repository, runtime):
     """Source of the cell `setup`. Where the runtime is a TPU, the cell before it chooses the backend."""
     source = SETUP.replace(UNPUBLISHED, repository)
-    return re.sub(".*KERAS_BACKEND.*\n", "", source) if runtime == "TPU" else source
+    return source.replace('"KERAS_BACKEND": "tensorflow", ', "") if runtime == "TPU" else source
 
 
 def badge(entry):

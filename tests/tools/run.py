@@ -5,6 +5,7 @@ notebooks that ran without an error are saved in notebooks/.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import shutil
@@ -111,7 +112,7 @@ def execute(notebook, folder, progress):
         on_cell_execute=progress.next_cell,
     )
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(client.execute, cleanup_kc=True)
+        work = pool.submit(asyncio.run, client.async_execute(cleanup_kc=True))
         try:
             while not work.done():
                 wait([work], timeout=1)
