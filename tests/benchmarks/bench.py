@@ -98,12 +98,13 @@ def main(arguments=None):
             "Expected CIFAR10_DIR to name the folder cifar-10-batches-py or the archive, found it unset: set it, as in "
             "`CIFAR10_DIR=/data/cifar-10-python.tar.gz make bench`."
         )
+    command = f"make bench ONLY={options.only}" if options.only else "make bench"
     results, failures = {}, []
     try:
         facts = measure("machine", PROJECT)
         print(f"{facts['machine']}; images: {facts['data']}.", flush=True)
         for row in chosen:
-            facts |= {"date": time.strftime("%Y-%m-%d"), "command": f"make bench ONLY={row.name}"}
+            facts |= {"date": time.strftime("%Y-%m-%d"), "command": command}
             try:
                 results[row.name] = measure_row(row, options.quick) | facts
             except CannotRun as failure:
