@@ -2,16 +2,16 @@
 
 import statistics
 
-from rows import ARTICLES, ROWS
+from rows import ARTICLES, PROFILED, ROWS
 
-COLUMNS = ("Row", "Peer", "Peer, measured", "Ours", "Ours, measured", "Ratio", "Aim", "", "n")
+COLUMNS = ("Row", "Peer", "Peer, measured", "Ours", "Ours, measured", "Ratio", "Aim", "Result", "n")
 HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|--:|---|--:|--:|--:|---|--:|"
 NOTE = "Ratio: how many times better ours is; for `roofline`, ours as a part of the peak. n: measurements of each side."
 INTRODUCTION = """\
 `make bench` measures all rows again, in up to 90 minutes on two cores that do nothing else; `make bench ONLY=load`
 measures one. The environment variable CIFAR10_DIR must name the images. Every measurement is a process of its own.
 Where n is over 1, ours and theirs are measured in turn, and the table shows medians. A ratio after "over" is a lower
-bound: the peer stopped, or was stopped, before it reached its target.
+bound: the peer stopped, or was stopped, before it reached its target. The aims were set beforehand.
 
 The peers are recipes of published articles, with code written for this comparison and the networks of
 `utils/models.py`:"""
@@ -106,7 +106,7 @@ def section(row, result):
             measured += _details(row, side, result[side])
     lines.append("\n".join([*measured, f"- measured on {result['date']} by `{result['command']}`"]))
     if row.limit:
-        lines.append(f"What limits it now: {row.limit}")
+        lines.append(f"What limits it, profiled on {PROFILED}: {row.limit}")
     if row.tried:
         lines.append(f"Tried: {row.tried}")
     return "\n\n".join(lines)

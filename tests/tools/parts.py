@@ -217,10 +217,11 @@ def trainings(runs):
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
     if not recipes:
         return ""
-    head = "| Recipe | Parameters | Epochs | Minutes | Test accuracy | Test-time views | n |"
-    rows = [head, "|---|--:|--:|--:|--:|--:|--:|"]
+    head = "| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |"
+    rows = [head, "|---|--:|--:|--:|---|--:|--:|--:|"]
     rows += [training_row(name, records) for name, records in recipes.items()]
-    measured = {conditions(record) for records in recipes.values() for record in records}
+    every = [record | {"hardware": "hardware as in the table"} for records in recipes.values() for record in records]
+    measured = {conditions(record) for record in every}
     text = (
         "Longer trainings, from their records in [models/runs](models/runs), made by "
         "`python -m utils.training RECIPE --seed S --test`; mean ± standard deviation of n trainings:"
@@ -243,8 +244,8 @@ def training_row(name, records):
     minutes_each = f"{statistics.mean(seconds) / 60:.1f}" if seconds else "–"
     first = records[0]
     accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
-    cells = [name, f"{first['parameters']:,}", first["epochs"], minutes_each, accuracy, views, len(records)]
-    return f"| {' | '.join(map(str, cells))} |"
+    cells = [name, f"{first['parameters']:,}", first["epochs"], minutes_each, first["hardware"], accuracy, views]
+    return f"| {' | '.join(map(str, [*cells, len(records)]))} |"
 
 
 def published(runs):
