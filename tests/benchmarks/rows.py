@@ -54,8 +54,8 @@ _TRAINED = (
     "article watches the 10,000 test images. Seconds run from the building of the network, with whitening for ours, to "
     "the end of the first epoch that reaches the target. The length of our schedule was chosen beforehand for this "
     "target, by accuracy on these validation images; the peer keeps its article's constant learning rate. Ours "
-    "computes in bfloat16 where the processor has units for it, the peer in float32. One training of each; neither shows a "
-    "progress bar."
+    "computes in bfloat16 where the processor has units for it, the peer in float32. One training of each; neither "
+    "shows a progress bar."
 )
 
 ROWS = (
