@@ -324,9 +324,9 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
     tiny.write(root / "models" / "runs" / "slow-seed0.json", json.dumps(untimed))
     sync.write(root)
     readme = (root / "README.md").read_text(encoding="utf-8")
-    assert "| quick | 1,234,567 | 9 | 11.0 | 90.5 ± 0.4% | 6 | 3 |" in readme
-    assert "| slow | 1,234,567 | 9 | – | 70.0% | 1 | 1 |" in readme
-    assert "keras 3.99; 2 cores of a test; measured on: numbers from a test." in readme
+    assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.5 ± 0.4% | 6 | 3 |" in readme
+    assert "| slow | 1,234,567 | 9 | – | 2 cores of a test | 70.0% | 1 | 1 |" in readme
+    assert "keras 3.99; hardware as in the table; measured on: numbers from a test." in readme
     assert "trial" not in readme and sync.findings(root) == []
 
 
