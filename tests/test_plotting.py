@@ -1,5 +1,6 @@
 """Figures say what they show in words as well as colours, and own up to the stand-in."""
 
+import form
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -45,7 +46,6 @@ BINS = pd.DataFrame(
 )
 ACCURACIES = pd.DataFrame({"model": 90.0, "low": 88.0, "high": 92.0, "people": 95.0}, CLASS_NAMES)
 BORDER = 10  # pixels that Jupyter adds on each side
-SHOWN = 848  # pixels; JupyterLab shrinks what is wider beside its open side bar on a usual laptop
 PHOTO = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)
 ANSWER = pd.Series([0.25, 0.7, 0.05], index=["cup", "house", "tree"])
 
@@ -103,7 +103,7 @@ def test_every_chart_names_its_axes_and_fits_on_its_canvas_and_in_jupyterlab(ima
                 assert axis.get_xlabel() and axis.get_ylabel()
         width, height = figure.canvas.get_width_height()
         inside = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-        assert inside.width + 2 * BORDER <= SHOWN
+        assert inside.width + 2 * BORDER <= form.WIDEST_FIGURE
         assert inside.x0 >= -2 and inside.y0 >= -2 and inside.x1 <= width + 2 and inside.y1 <= height + 2
 
 

@@ -55,11 +55,10 @@ def title(text):
     return text + _mark
 
 
-def _panels(count, columns, height):
-    """Return a Figure of full width with `count` Axes in rows of `columns`, each row `height` inches high."""
-    columns = min(columns, count)
+def _panels(count, columns, height, width=WIDTH):
+    """Return a Figure, `width` inches wide, with `count` Axes in rows of `columns`, each row `height` inches high."""
     rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * height + 0.5), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, rows * height + 0.5), squeeze=False)
     for axis in axes.flat[count:]:
         axis.remove()
     return figure, list(axes.flat[:count])
@@ -78,11 +77,8 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
     Returns:
         The Figure.
     """
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.3) + 0.5), squeeze=False)
-    for axis in axes.flat[len(images) :]:
-        axis.remove()
-    for axis, image, caption in zip(axes.flat, images, captions, strict=False):
+    figure, axes = _panels(len(images), columns, height=size + 0.3, width=columns * size)
+    for axis, image, caption in zip(axes, images, captions, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)  # a white image would look like none
@@ -186,7 +182,7 @@ def filter_responses(image, maps, heading):
     Returns:
         The Figure.
     """
-    figure, axes = _panels(len(maps) + 1, columns=3, height=3)
+    figure, axes = _panels(len(maps) + 1, columns=min(3, len(maps) + 1), height=3)
     largest = max(np.abs(values).max() for values in maps.values())
     for axis, (caption, values) in zip(axes, {"the image": image, **maps}.items(), strict=True):
         shown = axis.imshow(values, cmap="cividis", vmin=-largest, vmax=largest)
@@ -465,7 +461,7 @@ def precision_recall(curves, heading, columns=5):
     Returns:
         The Figure.
     """
-    figure, axes = _panels(len(curves), columns, height=2.4)
+    figure, axes = _panels(len(curves), min(columns, len(curves)), height=2.4)
     for axis, (name, (precision, recall, average)) in zip(axes, curves.items(), strict=True):
         axis.step(recall, precision, where="post", color=BLUE)
         axis.fill_between(recall, precision, step="post", color=BLUE, alpha=0.15)
