@@ -24,13 +24,14 @@ NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
 # Ends with an empty text when `cell` has its number, else with what JupyterLab asks meanwhile.
 FINISHED = """async (cell, seconds) => {
+    const prompt = cell.querySelector(".jp-InputPrompt");
     for (const end = Date.now() + 1000 * seconds; Date.now() < end;) {
         const dialog = document.querySelector(".jp-Dialog-content");
         if (dialog) return "JupyterLab says: " + dialog.innerText.replace(/\\s+/g, " ");
-        if (/\\d/.test(cell.querySelector(".jp-InputPrompt").textContent)) return "";
+        if (/\\d/.test(prompt.textContent)) return "";
         await new Promise(resolve => setTimeout(resolve, 20));
     }
-    return `still running after ${seconds} seconds`;
+    return `its prompt is still ${prompt.innerText} after ${seconds} seconds`;
 }"""
 
 # Ends with an empty text when the notebook in front has the heading `title`.
@@ -107,9 +108,12 @@ def wait_for_server(process, runtime, log):
 
 
 def open_notebook(page, address):
-    """Open a notebook and wait, as a reader does, until its kernel is there; then click on its title."""
+    """Open a notebook and wait until the status bar says that its kernel is idle; then click on its title.
+
+    The circle beside the kernel's name is no sign: it says idle before there is a kernel, and no cell is run then.
+    """
     page.goto(address)
-    page.locator(f'{NOTEBOOK} .jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
     page.locator(f'{NOTEBOOK} .jp-Cell[data-windowed-list-index="0"] h1').click()
 
 

@@ -19,6 +19,14 @@ TITLES = [parts.read_notebook(path).cells[0].source.split("\n")[0].removeprefix(
 OPEN_ANSWER = "<details open><summary>Open?</summary>Yes.</details>"
 EMPTY_ANSWER = "<details><summary>Empty?</summary></details>"
 
+# The request that starts a kernel leaves the browser three seconds late.
+LATE_KERNEL = """const send = window.fetch;
+window.fetch = async (request, ...rest) => {
+    const starts = request.method === "POST" && request.url.includes("/api/sessions");
+    if (starts) await new Promise(resolve => setTimeout(resolve, 3000));
+    return send(request, ...rest);
+};"""
+
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
@@ -49,6 +57,12 @@ def test_a_reader_steps_through(path, series, lab, page):
     assert not found, "\n".join(found)
     for title in TITLES[NOTEBOOKS.index(path) + 1 :][:1]:
         assert go_on(page, title) == ""
+
+
+def test_a_kernel_that_comes_late_is_waited_for(tmp_path, lab, page):
+    page.add_init_script(LATE_KERNEL)
+    open_notebook(page, lab(tiny.project(tmp_path, tiny.notebook()))("notebooks/01_counting.ipynb"))
+    assert step_through(page, tiny.executed(tiny.notebook())) == []
 
 
 def test_a_cell_that_raises_and_answers_that_do_not_fold_are_found(tmp_path, lab, page):
