@@ -257,13 +257,12 @@ def published(runs):
     accuracies = record["test_accuracy"]
     views = max(accuracies, key=int)
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
-    in_minutes = f" in {record['seconds'] / 60:.0f} minutes" if "seconds" in record else ""
-    first = runs / "published-first-seed0.json"
-    before = f"{json.loads(first.read_text(encoding='utf-8'))['epochs']} + " if first.exists() else ""
+    before = [json.loads(earlier.read_text(encoding="utf-8")) for earlier in runs.glob("published-*-seed*.json")]
+    epochs = sum(part["epochs"] for part in [*before, record])
     lines = [
         f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
         f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
-        f"{views} views. One training of {before}{record['epochs']} epochs{in_minutes}."
+        f"{views} views. One training of {epochs} epochs in all."
     ]
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
