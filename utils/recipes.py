@@ -34,20 +34,8 @@ def _fast(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM)
 
 
-def _long(steps):
-    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM | {"weight_decay": 0.004})
-
-
-def _level(steps):
-    return ShiftSGD(Triangular(0.3, steps, peak_at=0.05, start=0.3, end=0.3), **_MOMENTUM | {"weight_decay": 0.004})
-
-
-def _falling(steps):
-    return ShiftSGD(Triangular(0.25, steps, peak_at=0.05, start=0.3, end=0.01), **_MOMENTUM | {"weight_decay": 0.004})
-
-
-def _low(steps):
-    return ShiftSGD(Triangular(0.1, steps, peak_at=0.05, start=0.3, end=0.05), **_MOMENTUM | {"weight_decay": 0.004})
+def _long(steps, peak=0.8, **schedule):
+    return ShiftSGD(Triangular(peak, steps, **schedule), **_MOMENTUM | {"weight_decay": 0.004})
 
 
 def _averaged(steps):
@@ -91,7 +79,7 @@ PUBLISHED_AVERAGED = replace(
     epochs=24,
     averaged=16,
     kept=0.5,
-    optimizer=_level,
+    optimizer=partial(_long, peak=0.3, peak_at=0.05, start=0.3, end=0.3),
     prepare=_go_on,
     augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, partial(cutout, size=12)),
 )
@@ -102,10 +90,15 @@ PUBLISHED_FOURTH = replace(
     PUBLISHED_AVERAGED,
     epochs=13,
     averaged=1,
-    optimizer=_falling,
+    optimizer=partial(_long, peak=0.25, peak_at=0.05, start=0.3, end=0.01),
     augment=compose(flip, crop, partial(cutout, size=12)),
 )
-PUBLISHED = replace(PUBLISHED_FOURTH, epochs=4, optimizer=_low, augment=compose(flip, crop))
+PUBLISHED = replace(
+    PUBLISHED_FOURTH,
+    epochs=4,
+    optimizer=partial(_long, peak=0.1, peak_at=0.05, start=0.3, end=0.05),
+    augment=compose(flip, crop),
+)
 
 _NARROW = {"widths": (32, 128, 128)}
 # For a classroom: a quarter of the work for an image, so that a minute is enough for ten epochs of 12,000 images.
