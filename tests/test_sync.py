@@ -348,7 +348,7 @@ def test_the_published_network_is_described_from_its_record(root):
     sync.write(root)
     page = (root / "models" / "README.md").read_text(encoding="utf-8")
     assert "**94.00%** of the 2,000 test images right with 6 test-time views, 93.00% with one" in page
-    assert "One training of 27 epochs in all." in page
+    assert "Trained once, for 27 epochs in all its parts." in page
     assert "keras 3.99; 2 cores of a test; measured on: a JPEG copy of a test." in page
     exact = np.mean(answers[:1_017] == labels[:1_017])
     assert f"exactly the official ones, {exact:.1%} with 6 views" in page and sync.findings(root) == []

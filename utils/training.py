@@ -189,14 +189,16 @@ class Recipe:
         augment_from: the epoch, counted from 0, with which the augmentation begins.
         label_smoothing: share of the label that is spread evenly over all classes, 0 to 1.
         precision: dtype policy of Keras, or "fastest" for what `fastest_precision` says.
-        prepare: None, or a function of the new model and the training images, for a start that depends on the images.
+        prepare: None, or a function of the new model and the training images, for a start that depends on the images
+            or on the published network.
         views: test-time views with which the result is quoted: 1, 2 or 6.
         options: what `build_model` gets besides the name.
         images: how many of the training images are used, the same number of every class.
         patience: None, or after how many epochs without a lower validation loss the training stops; it then ends with
             the weights of the best epoch.
         averaged: how many of the last epochs lend their weights, as they stand at each one's end, to the network, which
-            gets their mean (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima", arXiv 1803.05407).
+            gets their mean (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima", arXiv 1803.05407). What
+            batch normalisation subtracts and divides by is then measured again.
         kept: the share, 0 to 1, of the weights that the training started from in the weights it ends with.
     """
 

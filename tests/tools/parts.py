@@ -224,7 +224,8 @@ def trainings(runs):
     measured = {conditions(record) for record in every}
     text = (
         "Longer trainings, from their records in [models/runs](models/runs), made by "
-        "`python -m utils.training RECIPE --seed S --test`; mean ± standard deviation of n trainings:"
+        "`python -m utils.training RECIPE --seed S --test`, and the parts of the published network as "
+        "[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:"
     )
     return "\n\n".join([text, "\n".join(rows), "\n".join(sorted(measured))])
 
@@ -262,7 +263,7 @@ def published(runs):
     lines = [
         f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
         f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
-        f"{views} views. One training of {epochs} epochs in all."
+        f"{views} views. Trained once, for {epochs} epochs in all its parts."
     ]
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
