@@ -38,6 +38,10 @@ def _long(steps, peak=0.8, **schedule):
     return ShiftSGD(Triangular(peak, steps, **schedule), **_MOMENTUM | {"weight_decay": 0.004})
 
 
+def _long_again(steps, peak, end):
+    return _long(steps, peak, peak_at=0.05, start=0.3, end=end)
+
+
 def _averaged(steps):
     return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.9)
 
@@ -55,13 +59,14 @@ FAST_CNN = Recipe(
 )
 
 _LIT = partial(jitter, brightness=0.1, contrast=0.1)
+_HOLED = partial(cutout, size=12)
 # The network that comes with the series, its first part: more filters, one convolution more in each block, and images
 # changed in more ways, so that it can learn for longer; changes of light, since photos differ in it more than CIFAR-10.
 PUBLISHED_FIRST = replace(
     FAST_CNN,
     epochs=45,
     optimizer=_long,
-    augment=compose(flip, crop, _LIT, partial(cutout, size=12)),
+    augment=compose(flip, crop, _LIT, _HOLED),
     options={"widths": (128, 320, 320), "depth": 3, "residual": True, "activation": "silu"},
 )
 
@@ -74,29 +79,29 @@ def _go_on(model, images):
 # Its second and third part go on from what is published: pictures of none of the classes, on which it learns to be
 # unsure, and a rate that stays high, while the weights of many epochs are averaged, and these with those at the start.
 _ZOOMED = sometimes(partial(affine, rotation=10.0, shift=0.0, zoom=0.15), 0.3)
-PUBLISHED_AVERAGED = replace(
+PUBLISHED_SECOND = replace(
     PUBLISHED_FIRST,
     epochs=24,
     averaged=16,
     kept=0.5,
-    optimizer=partial(_long, peak=0.3, peak_at=0.05, start=0.3, end=0.3),
+    optimizer=partial(_long_again, peak=0.3, end=0.3),
     prepare=_go_on,
-    augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, partial(cutout, size=12)),
+    augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, _HOLED),
 )
 
 # Its last two parts: pictures of the classes alone, changed less and less, and a rate that falls.
 # Source: He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148, which ends on images that are hardly changed.
 PUBLISHED_FOURTH = replace(
-    PUBLISHED_AVERAGED,
+    PUBLISHED_SECOND,
     epochs=13,
     averaged=1,
-    optimizer=partial(_long, peak=0.25, peak_at=0.05, start=0.3, end=0.01),
-    augment=compose(flip, crop, partial(cutout, size=12)),
+    optimizer=partial(_long_again, peak=0.25, end=0.01),
+    augment=compose(flip, crop, _HOLED),
 )
 PUBLISHED = replace(
     PUBLISHED_FOURTH,
     epochs=4,
-    optimizer=partial(_long, peak=0.1, peak_at=0.05, start=0.3, end=0.05),
+    optimizer=partial(_long_again, peak=0.1, end=0.05),
     augment=compose(flip, crop),
 )
 
@@ -163,8 +168,8 @@ RECIPES = {
     "fast_cnn": FAST_CNN,
     "fast_cnn_narrow": FAST_CNN_NARROW,
     "published-first": PUBLISHED_FIRST,
-    "published-second": PUBLISHED_AVERAGED,
-    "published-third": PUBLISHED_AVERAGED,
+    "published-second": PUBLISHED_SECOND,
+    "published-third": PUBLISHED_SECOND,
     "published-fourth": PUBLISHED_FOURTH,
     "published": PUBLISHED,
     **{recipe.network: recipe for recipe in _ARTICLES},

@@ -13,6 +13,7 @@ import numpy
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 ACCELERATORS = {"CPU": None, "GPU": "T4", "TPU": "V5E1"}  # runtime: the hardware that Colab is asked for
 EXACT = 1_017  # test images of the JPEG re-encoded copy, the first ones, that have the official pixels
+PUBLISHED_PARTS = ("first", "second", "third", "fourth")  # of the training that `published` ends
 UNPUBLISHED = "OWNER/REPO"
 FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in README.md: number of notebook, cell
 
@@ -258,12 +259,17 @@ def published(runs):
     accuracies = record["test_accuracy"]
     views = max(accuracies, key=int)
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
-    before = [json.loads(earlier.read_text(encoding="utf-8")) for earlier in runs.glob("published-*-seed*.json")]
-    epochs = sum(part["epochs"] for part in [*before, record])
+    paths = [path for part in PUBLISHED_PARTS for path in runs.glob(f"published-{part}-seed*.json")]
+    records = [*(json.loads(path.read_text(encoding="utf-8")) for path in paths), record]
+    epochs = sum(part["epochs"] for part in records)
+    one, most = (
+        ", ".join(f"{100 * part['validation_accuracy'][number]:.1f}" for part in records) for number in ("1", views)
+    )
     lines = [
         f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
         f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
-        f"{views} views. Trained once, for {epochs} epochs in all its parts."
+        f"{views} views. Trained once, for {epochs} epochs in all its parts.",
+        f"Validation images right after each part, in per cent: {one} with one view, {most} with {views}.",
     ]
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
