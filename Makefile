@@ -16,11 +16,11 @@ lab: .venv/.installed ## open JupyterLab on the first notebook (options for it: 
 	@$(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(FIRST_NOTEBOOK) $(LAB_ARGS)
 
 run: .venv/.installed ## run the whole series and write browsable pages to build/ (options: RUN_ARGS="--only 02")
-	@$(VENV_PYTHON) tests/tools/run.py $(RUN_ARGS)
+	@$(VENV_PYTHON) -m tests.tools.run $(RUN_ARGS)
 
 test: .venv/.installed ## check the code, the notebooks' form, and run all tests and notebooks
 	@$(VENV_PYTHON) -m ruff check
-	@$(VENV_PYTHON) tests/tools/sync.py --check
+	@$(VENV_PYTHON) -m tests.tools.sync --check
 	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
 
 test-browser: .venv/.installed ## step through every notebook in JupyterLab, in Chromium (which must be installed)
@@ -32,19 +32,19 @@ test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the v
 		tests/test_published.py tests/test_devices.py tests/test_setup.py::$(SETUP_WITHOUT_TENSORFLOW) notebooks/04_tpu_training.ipynb
 
 bench: .venv/.installed ## compare with recipes of published articles, in up to 90 minutes (one row: ONLY=load)
-	@$(VENV_PYTHON) tests/benchmarks/bench.py $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)
+	@$(VENV_PYTHON) -m tests.benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)
 
 publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
-	@$(VENV_PYTHON) tests/tools/run.py --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
+	@$(VENV_PYTHON) -m tests.tools.run --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
 
 classroom: .venv/.installed ## write classroom/classroom.zip for a room without network, and prove it (CLASSROOM_ARGS="--no-wheels")
-	@$(VENV_PYTHON) tests/tools/classroom.py $(CLASSROOM_ARGS)
+	@$(VENV_PYTHON) -m tests.tools.classroom $(CLASSROOM_ARGS)
 
 sync: .venv/.installed ## write badges, navigation, set-up cells and tables (for a fork: REPO=owner/name)
-	@$(VENV_PYTHON) tests/tools/sync.py $(if $(REPO),--repository $(REPO))
+	@$(VENV_PYTHON) -m tests.tools.sync $(if $(REPO),--repository $(REPO))
 
 sync-check: .venv/.installed ## say what `make sync` would change, and which links lead nowhere
-	@$(VENV_PYTHON) tests/tools/sync.py --check
+	@$(VENV_PYTHON) -m tests.tools.sync --check
 
 clean: ## remove everything generated except the environments, which take long to install
 	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints

@@ -4,7 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-import sync
+
+from tests.tools import sync
 
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
 
@@ -21,7 +22,7 @@ def alone(tmp_path):
 def in_colab(tmp_path, monkeypatch):
     """Notebooks find a module `google.colab`, and a repository as a server holds it, with the present code."""
     work = tmp_path / "work"
-    for name in ("utils", "models"):
+    for name in ("utils", "models", "notebooks"):
         shutil.copytree(sync.PROJECT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "the series"]):
         subprocess.run([*GIT, *command], cwd=work, check=True)

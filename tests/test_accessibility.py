@@ -7,10 +7,11 @@ import matplotlib
 import matplotlib.text
 import nbformat
 import numpy as np
-import pages
 import pytest
-import test_plotting
-from colours import VISION, contrast, difference
+
+from tests import test_plotting
+from tests.colours import VISION, contrast, difference
+from tests.tools import pages
 
 matplotlib.use("Agg")
 

@@ -2,8 +2,8 @@
 
 import nbformat
 import pytest
-import run
-import sync
+
+from tests.tools import run, sync
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
 

@@ -9,9 +9,17 @@ import tarfile
 
 import numpy as np
 import pytest
-from fake_cifar10 import fake_archive, fake_folder, labels_of_all, linked_folder, numbers_of, pixels_of, python2_pickle
 
-from utils.batches import BATCH_NAMES, OFFICIAL, OFFICIAL_MD5, UNVERIFIED, read_batches
+from tests.fake_cifar10 import (
+    fake_archive,
+    fake_folder,
+    labels_of_all,
+    linked_folder,
+    numbers_of,
+    pixels_of,
+    python2_pickle,
+)
+from utils.data import BATCH_NAMES, OFFICIAL, OFFICIAL_MD5, UNVERIFIED, read_batches
 
 NUMBERS = np.arange(10_000)
 PIXELS, LABELS = pixels_of(NUMBERS), labels_of_all()[:10_000].tolist()

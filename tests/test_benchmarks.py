@@ -4,18 +4,14 @@ import argparse
 import json
 import time
 
-import bench
-import fake_cifar10
 import keras
 import numpy as np
 import pytest
-import report
-import rows
-import sides
-import sync
-import tiny
 
-from utils.models import build_model
+from tests import fake_cifar10, tiny
+from tests.benchmarks import bench, report, rows, sides
+from tests.tools import sync
+from utils.networks import build_model
 
 BY_NAME = {row.name: row for row in rows.ROWS}
 ALL_SIDES = [f"{row.name}_{side}" for row in rows.ROWS for side in (("ours", "theirs") if row.peer else ("ours",))]

@@ -5,15 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-from limited_disk import ROOT, limited_disk, run_python
 
-from utils.cache import cache_folder, exclusive, open_arrays, open_or_build
+from tests.limited_disk import ROOT, limited_disk, run_python
+from utils.data import cache_folder, exclusive, open_arrays, open_or_build
 
 LAYOUT = {"images": ((1000, 3), np.uint8), "labels": ((1000,), np.int32)}
 BUILD = """
 import os, signal, sys
 import numpy as np
-from utils.cache import open_arrays, open_or_build
+from utils.data import open_arrays, open_or_build
 
 LAYOUT = {"images": ((1000, 3), np.uint8), "labels": ((1000,), np.int32)}
 
@@ -144,7 +144,7 @@ def cache_folder_made():
 def test_whoever_waits_for_another_process_says_so(capfd):
     lock = cache_folder_made() / "name.lock"
     code = f"""
-from utils.cache import exclusive
+from utils.data import exclusive
 with exclusive({str(lock)!r}, patience=0.1):
     print("mine")
 """

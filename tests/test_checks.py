@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import checks, evaluation
+from notebooks import checks
+from utils import evaluation
 
 
 @pytest.mark.parametrize("exercise", sorted(checks._CHECKS))

@@ -1,15 +1,12 @@
 """The benchmark of the class profile times notebooks and cells, and says which limit is missed."""
 
-import sys
 
 import pytest
-import sync
-import tiny
 from nbclient.exceptions import CellExecutionError
 
-sys.path.append(str(sync.PROJECT / "tests" / "benchmarks"))
-import class_minutes  # noqa: E402
-from class_minutes import Measurement  # noqa: E402
+from tests import tiny
+from tests.benchmarks import class_minutes
+from tests.benchmarks.class_minutes import Measurement
 
 
 def test_the_slowest_cell_of_a_notebook_is_found(tmp_path):

@@ -7,15 +7,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-import classroom
-import classroom_start
-import links
-import parts
 import pytest
-import sync
-import tiny
-from fake_cifar10 import fake_folder
-from limited_disk import limited_disk
+
+from tests import tiny
+from tests.fake_cifar10 import fake_folder
+from tests.limited_disk import limited_disk
+from tests.tools import classroom, classroom_start, links, parts, sync
 
 PROGRAM = [sys.executable, classroom.__file__]
 

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from fake_cifar10 import fake_archive, fake_folder, labels_of_all, linked_folder, numbers_of
-from limited_disk import ROOT, limited_disk, run_python
-from mirror_server import MirrorServer
 from nbclient import NotebookClient
 
-import utils.synthetic
-from utils import batches, download
+import utils.drawings
+from tests.fake_cifar10 import fake_archive, fake_folder, labels_of_all, linked_folder, numbers_of
+from tests.limited_disk import ROOT, limited_disk, run_python
+from tests.mirror_server import MirrorServer
+from utils import data, download
 from utils.data import CLASS_NAMES, STAND_IN, Cifar10, load_cifar10, subset
 
 SPLITS = ("train", "validation", "test")
@@ -43,7 +43,7 @@ def fake_is_official(monkeypatch):
     """The fake archive's hashes count as CIFAR-10's."""
     monkeypatch.setattr(download, "CIFAR10_SHA256", hashlib.sha256(fake_archive().read_bytes()).hexdigest())
     for name, md5 in fake_md5().items():
-        monkeypatch.setitem(batches.OFFICIAL_MD5, name, md5)
+        monkeypatch.setitem(data.OFFICIAL_MD5, name, md5)
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def quick_drawing(monkeypatch):
     def draw(n, seed):
         return np.zeros((n, 32, 32, 3), np.uint8), np.arange(n, dtype=np.int32) % 10
 
-    monkeypatch.setattr(utils.synthetic, "draw_cifar10_like", draw)
+    monkeypatch.setattr(utils.drawings, "draw_cifar10_like", draw)
 
 
 def fake_md5():
-    return {name: hashlib.md5((fake_folder() / name).read_bytes()).hexdigest() for name in batches.BATCH_NAMES}
+    return {name: hashlib.md5((fake_folder() / name).read_bytes()).hexdigest() for name in data.BATCH_NAMES}
 
 
 def digest_of(data):
@@ -207,10 +207,10 @@ def test_what_is_not_official_is_left_alone_and_local_never_falls_back(tmp_path)
 def test_two_loaders_at_once_make_one_download(tmp_path):
     with MirrorServer(fake_archive().read_bytes()) as server:
         code = f"""
-from utils import batches, download
+from utils import data, download
 download.MIRRORS = ({server.url("404")!r}, {server.url("slow-800")!r})
 download.CIFAR10_SHA256 = {hashlib.sha256(server.content).hexdigest()!r}
-batches.OFFICIAL_MD5.update({fake_md5()!r})
+data.OFFICIAL_MD5.update({fake_md5()!r})
 from utils.data import load_cifar10
 data = load_cifar10("download")
 print(len(data.x_train), data.source)

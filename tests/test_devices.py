@@ -23,7 +23,7 @@ TRAIN = """
 import tempfile
 import keras
 import numpy as np
-from utils.models import build_model
+from utils.networks import build_model
 
 def train(devices, **options):
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
@@ -48,7 +48,7 @@ def run(code, **environment):
     """Run Python code in a new process; what it printed, and what it wrote to stderr."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("TUTORIAL_DEVICES", "XLA_FLAGS")}
     settings = {"KERAS_BACKEND": BACKEND, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", **environment}
-    command = [sys.executable, "-c", "from utils.devices import connect\n" + code]
+    command = [sys.executable, "-c", "from utils.machine import connect\n" + code]
     done = subprocess.run(command, cwd=ROOT, env=inherited | settings, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
@@ -123,7 +123,7 @@ def fake_libtpu(tmp_path):
 
 @on_tensorflow
 def test_a_libtpu_that_would_abort_tensorflow_is_found_before_it_is_opened(fake_libtpu):
-    from utils.libtpu import NEEDED
+    from utils.machine import NEEDED
 
     code = "connect()\nimport os\nprint(os.environ['TPU_LIBRARY_PATH'])" + REFUSED.format("'tpu'")
     said, _ = run(code, **fake_libtpu(*NEEDED[:1]))
@@ -135,7 +135,7 @@ def test_a_libtpu_that_would_abort_tensorflow_is_found_before_it_is_opened(fake_
 
 @on_tensorflow
 def test_a_tensorflow_without_tpu_support_falls_back_from_its_not_found_error(fake_libtpu):
-    from utils.libtpu import NEEDED
+    from utils.machine import NEEDED
 
     said, _ = run("connect()" + REFUSED.format("'tpu'"), **fake_libtpu(*NEEDED))
     line, refusal = said.splitlines()
@@ -145,7 +145,7 @@ def test_a_tensorflow_without_tpu_support_falls_back_from_its_not_found_error(fa
 
 @on_tensorflow
 def test_a_resolver_that_finds_no_name_falls_back_from_its_value_error(fake_libtpu):
-    from utils.libtpu import NEEDED
+    from utils.machine import NEEDED
 
     unnamed = """
 import tensorflow as tf
@@ -162,7 +162,7 @@ STEP = """
 import contextlib, json
 import keras
 import numpy as np
-from utils.models import build_model
+from utils.networks import build_model
 
 RATE = 1024.0
 images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
@@ -202,9 +202,9 @@ def test_gradients_on_two_devices_are_those_of_one_until_each_normalises_its_own
 
 def test_all_modules_but_those_of_the_input_pipeline_do_without_tensorflow():
     """Where the backend is TensorFlow, Keras imports it; so there only modules without Keras can show it."""
-    names = {path.stem for path in (ROOT / "utils").glob("[a-z]*.py")} - {"pipelines", "outliers", "recipes"}
+    names = {path.stem for path in (ROOT / "utils").glob("[a-z]*.py")} - {"pipelines"}
     if BACKEND == "tensorflow":
-        names -= {"models", "training"}
+        names -= {"networks", "training"}
     assert len(names) >= 10
     forbid = "import sys\nsys.modules['tensorflow'] = None\nimport importlib\n"
     said, _ = run(forbid + f"for name in {sorted(names)}: importlib.import_module('utils.' + name)\nprint('imported')")

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
-from limited_disk import ROOT, limited_disk, run_python
-from mirror_server import MirrorServer
 
+from tests.limited_disk import ROOT, limited_disk, run_python
+from tests.mirror_server import MirrorServer
 from utils.download import ARCHIVE_NAME, CIFAR10_SHA256, MIRRORS, DownloadError, fetch_archive
 
 ARCHIVE = random.Random(0).randbytes(200_000)

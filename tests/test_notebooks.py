@@ -2,13 +2,12 @@
 
 import base64
 
-import links
 import nbformat
-import parts
 import pytest
-import sync
-import tiny
-from form import (
+
+from tests import tiny
+from tests.tools import links, parts, sync
+from tests.tools.form import (
     CHECKS,
     SOLUTIONS_CHECKS,
     check_executed,

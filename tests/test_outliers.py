@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.outliers import KINDS, blend, jumble, leaves, magnify, with_outliers
+from models.train import KINDS, blend, jumble, leaves, magnify, with_outliers
 
 SEED = tf.constant([3, 4])
 

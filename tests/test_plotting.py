@@ -1,10 +1,11 @@
 """Figures say what they show in words as well as colours, and own up to the stand-in."""
 
-import form
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.tools import form
 
 matplotlib.use("Agg")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from utils.data import load_cifar10
-from utils.models import PUBLISHED, load_published
-from utils.training import RUNS, patchworks, predict_averaged
+from utils.networks import PUBLISHED, load_published
+from utils.training import RUNS, patchworks, predict_views
 
 COUNT = 500  # test images that are predicted again
 
@@ -43,13 +43,13 @@ def test_it_names_as_many_test_images_right_as_recorded(record, stored, network)
         pytest.skip(f"the record was measured on other images than {data.source!r}")
     labels = data.y_test[:COUNT]
     views = int(max(record["test_accuracy"], key=int))
-    right = predict_averaged(network, data.x_test[:COUNT], views).argmax(axis=1) == labels
+    right = predict_views(network, data.x_test[:COUNT], views).argmax(axis=1) == labels
     recorded = stored["test"][:COUNT].argmax(axis=1) == labels
     assert abs(int(right.sum()) - int(recorded.sum())) <= 2
 
 
 def test_it_gives_the_same_logits_under_this_version_and_backend_of_keras(stored, network):
-    np.testing.assert_allclose(predict_averaged(network, patchworks(), views=1), stored["patchworks"], atol=2e-3)
+    np.testing.assert_allclose(predict_views(network, patchworks(), views=1), stored["patchworks"], atol=2e-3)
 
 
 def test_half_precision_changes_hardly_any_answer_and_makes_the_file_small(record):

@@ -7,12 +7,11 @@ import socket
 import subprocess
 import sys
 
-import parts
 import pytest
-import run
-import sync
-import tiny
 from PIL import Image
+
+from tests import tiny
+from tests.tools import parts, run, sync
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("TUTORIAL_", "CIFAR10_"))}
 

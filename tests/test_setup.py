@@ -8,13 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import check_python
 import nbformat
-import parts
 import pytest
-import run
-import sync
 from nbclient.exceptions import CellExecutionError
+
+from tests.tools import check_python, parts, run, sync
 
 GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
 

@@ -4,13 +4,12 @@ import json
 import subprocess
 import sys
 
-import links
 import nbformat
 import numpy as np
-import parts
 import pytest
-import sync
-import tiny
+
+from tests import tiny
+from tests.tools import links, parts, sync
 
 FIRST, SECOND = "notebooks/01_counting.ipynb", "notebooks/02_adding.ipynb"
 SOLVED = "notebooks/solutions/02_solutions.ipynb"
@@ -260,8 +259,8 @@ def test_an_unset_repository_is_taken_from_a_remote_on_github(root, remote, repo
 def test_the_command_check_writes_nothing_and_fails(root):
     change(root, "README.md", "Adding a little", "Adding a lot")
     before = (root / "README.md").read_text(encoding="utf-8")
-    command = [sys.executable, sync.__file__, "--check", "--root", str(root)]
-    answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    command = [sys.executable, "-m", "tests.tools.sync", "--check", "--root", str(root)]
+    answer = subprocess.run(command, cwd=sync.PROJECT, capture_output=True, text=True, encoding="utf-8")
     assert answer.returncode == 1 and "README.md" in answer.stdout and answer.stderr == ""
     assert (root / "README.md").read_text(encoding="utf-8") == before
 

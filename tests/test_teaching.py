@@ -5,12 +5,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import form
-import parts
 import pytest
-import sync
-import tiny
 
+from tests import tiny
+from tests.tools import form, parts, sync
 from utils import download
 
 TEXT = (sync.PROJECT / "TEACHING.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.libtpu import PACKAGES
+from utils.machine import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ["psutil", "filelock", "pooch"]
@@ -29,7 +29,7 @@ def test_connect_neither_aborts_nor_waits(tmp_path, libtpu, reason):
     subprocess.run([*install, PACKAGES[0], libtpu, *NEEDED], check=True)
     seems_to_have_one = {} if reason.startswith("this") else {"TPU_NAME": "local"}
     done = subprocess.run(
-        [str(python), "-c", "from utils.devices import connect; connect()"],
+        [str(python), "-c", "from utils.machine import connect; connect()"],
         cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": "tensorflow"} | seems_to_have_one,
         capture_output=True,

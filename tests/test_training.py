@@ -12,12 +12,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from fake_cifar10 import fake_folder
 
-from utils import models, training
+from models import train
+from models.train import RECIPES
+from tests.fake_cifar10 import fake_folder
+from utils import machine, networks, training
 from utils.data import STAND_IN, Cifar10
-from utils.models import build_model
-from utils.recipes import RECIPES
+from utils.networks import build_model
 
 
 def test_triangular_rises_from_its_start_to_its_peak_and_falls_to_its_end():
@@ -59,7 +60,8 @@ def test_whitened_outputs_are_uncorrelated_and_of_equal_variance(images):
 
 @pytest.mark.parametrize("inputs, outputs", [(3, 8), (8, 8), (8, 3)])
 def test_identity_start_passes_the_first_channels_on(inputs, outputs):
-    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, kernel_initializer=models.IdentityStart(1))
+    start = networks.IdentityStart(1)
+    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, kernel_initializer=start)
     pixels = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
     out = np.asarray(layer(pixels))
     shared = min(inputs, outputs)
@@ -69,7 +71,7 @@ def test_identity_start_passes_the_first_channels_on(inputs, outputs):
 
 
 def test_identity_start_depends_on_its_seed_only():
-    first, again, other = (np.asarray(models.IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
+    first, again, other = (np.asarray(networks.IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
 
 
@@ -86,11 +88,11 @@ def pixels():
 
 def test_one_view_is_the_plain_prediction_and_two_views_ignore_mirroring(model, pixels):
     np.testing.assert_allclose(
-        training.predict_averaged(model, pixels, views=1), model.predict(pixels, verbose=0), atol=1e-5
+        training.predict_views(model, pixels, views=1), model.predict(pixels, verbose=0), atol=1e-5
     )
-    both = training.predict_averaged(model, pixels, views=2)
-    np.testing.assert_allclose(both, training.predict_averaged(model, pixels[:, :, ::-1], views=2), atol=1e-5)
-    assert np.abs(both - training.predict_averaged(model, pixels, views=1)).max() > 1e-4
+    both = training.predict_views(model, pixels, views=2)
+    np.testing.assert_allclose(both, training.predict_views(model, pixels[:, :, ::-1], views=2), atol=1e-5)
+    assert np.abs(both - training.predict_views(model, pixels, views=1)).max() > 1e-4
 
 
 def test_six_views_are_the_weighted_mean_of_shifted_and_mirrored_predictions(model, pixels):
@@ -98,18 +100,18 @@ def test_six_views_are_the_weighted_mean_of_shifted_and_mirrored_predictions(mod
     shifted = [padded[:, 1:-1, 1:-1], padded[:, :-2, :-2], padded[:, 2:, 2:]]
     logits = [[model.predict(v[:, :, ::d], verbose=0) for d in (1, -1)] for v in shifted]
     expected = sum(weight * sum(pair) / 2 for weight, pair in zip((0.5, 0.25, 0.25), logits, strict=True))
-    np.testing.assert_allclose(training.predict_averaged(model, pixels, views=6), expected, atol=1e-5)
+    np.testing.assert_allclose(training.predict_views(model, pixels, views=6), expected, atol=1e-5)
 
 
 def test_an_unknown_number_of_views_is_refused(model, pixels):
     with pytest.raises(ValueError, match="expected views of 1, 2 or 6; found 3"):
-        training.predict_averaged(model, pixels, views=3)
+        training.predict_views(model, pixels, views=3)
 
 
 def test_a_run_record_is_read_back_and_names_hardware_versions_and_facts(model, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
     history = {"loss": [2.0, 1.0], "val_accuracy": [0.25, np.float32(0.5)]}
-    path = training.save_run("trial", model, history, seed=3, data_source="synthetic stand-in, not CIFAR-10")
+    path = train.save_run("trial", model, history, seed=3, data_source="synthetic stand-in, not CIFAR-10")
     record = training.load_run("trial")
     assert record == json.loads(path.read_text(encoding="utf-8"))
     assert (record["network"], record["parameters"], record["epochs"]) == ("three_conv_small", 161_130, 2)
@@ -129,7 +131,7 @@ def test_a_missing_record_names_those_there_are(tmp_path, monkeypatch):
 def test_the_records_of_all_seeds_are_found_in_order(model, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "RUNS", tmp_path)
     for name, seed in (("trial", 10), ("trial", 2), ("trial-longer", 3)):
-        training.save_run(f"{name}-seed{seed}", model, {"loss": [1.0]}, seed=seed)
+        train.save_run(f"{name}-seed{seed}", model, {"loss": [1.0]}, seed=seed)
     assert [record["seed"] for record in training.load_runs("trial")] == [2, 10]
     with pytest.raises(FileNotFoundError, match="no record 'other-seed0' in models/runs"):
         training.load_runs("other")
@@ -145,9 +147,9 @@ def random_data(source):
 
 
 def run_in(folder, data, monkeypatch):
-    """Let `training.run` take these images, and keep its records and checkpoints in this folder."""
+    """Let `train.run` take these images, and keep its records and checkpoints in this folder."""
     monkeypatch.setattr(training, "RUNS", folder / "runs")
-    monkeypatch.setattr(training, "load_cifar10", lambda: data)
+    monkeypatch.setattr(train, "load_cifar10", lambda: data)
     monkeypatch.setenv("TUTORIAL_CACHE", str(folder / "cache"))
 
 
@@ -156,7 +158,7 @@ def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name,
     data = random_data(source)
     run_in(tmp_path, data, monkeypatch)
     recipe = replace(RECIPES["three_conv_small"], epochs=1, images=500, views=2)
-    record = training.run("trial", recipe, seed=3, test=True, verbose=0)
+    record = train.run("trial", recipe, seed=3, test=True, verbose=0)
     assert (record["name"], record["images"], record["data_source"]) == (f"{name}-seed3", 500, source)
     logits = np.load(tmp_path / "runs" / f"{name}-seed3.npz")
     for split, labels in (("validation", data.y_validation), ("test", data.y_test)):
@@ -171,39 +173,39 @@ def test_a_run_keeps_its_logits_and_calls_the_stand_in_by_its_name(source, name,
 def test_a_run_without_the_test_set_does_not_read_it(tmp_path, monkeypatch):
     data = replace(random_data("CIFAR-10, a copy"), x_test=None)
     run_in(tmp_path, data, monkeypatch)
-    monkeypatch.setattr(training, "subset", lambda whole, profile: whole)
-    record = training.run("trial", replace(RECIPES["three_conv_small"], epochs=1), verbose=0)
+    monkeypatch.setattr(train, "subset", lambda whole, profile: whole)
+    record = train.run("trial", replace(RECIPES["three_conv_small"], epochs=1), verbose=0)
     assert "test_accuracy" not in record
 
 
 def test_an_untimed_run_keeps_no_seconds(tmp_path, monkeypatch):
     run_in(tmp_path, random_data("CIFAR-10, a copy"), monkeypatch)
     recipe = replace(RECIPES["three_conv_small"], epochs=1, images=500)
-    timed, untimed = (training.run(name, recipe, timed=name == "timed", verbose=0) for name in ("timed", "untimed"))
+    timed, untimed = (train.run(name, recipe, timed=name == "timed", verbose=0) for name in ("timed", "untimed"))
     assert timed["seconds"] == pytest.approx(sum(timed["history"]["seconds"]), abs=0.1)
     assert "seconds" not in untimed and "seconds" not in untimed["history"]
 
 
 def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
     run_in(tmp_path, random_data("CIFAR-10, a copy"), monkeypatch)
-    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")
+    monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "published.weights.h5")
     options = {"widths": (8, 8, 8), "depth": 3}
     recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, options=options)
-    record = training.run("published", recipe, test=True, publish=True, verbose=0)
-    published = models.load_published()
+    record = train.run("published", recipe, test=True, publish=True, verbose=0)
+    published = networks.load_published()
     images = random_data("CIFAR-10, a copy").x_test
     stored = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
-    np.testing.assert_allclose(training.predict_averaged(published, images), stored, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(training.predict_views(published, images), stored, rtol=1e-2, atol=1e-3)
     assert min(record["same_class_as_in_full_precision"].values()) > 0.9
-    assert record["precision"] == training.fastest_precision()
+    assert record["precision"] == machine.fastest_precision()
 
 
 @pytest.mark.parametrize("network, source", [("fast_cnn", STAND_IN), ("three_conv_small", "CIFAR-10, a copy")])
 def test_another_network_and_one_trained_on_the_stand_in_are_not_published(network, source, tmp_path, monkeypatch):
     run_in(tmp_path, random_data(source), monkeypatch)
-    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "published.weights.h5")
+    monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "published.weights.h5")
     with pytest.raises(ValueError, match=f"expected a fast_cnn on CIFAR-10 to publish; found {network} on {source}"):
-        training.run("published", RECIPES[network], publish=True)
+        train.run("published", RECIPES[network], publish=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -213,7 +215,7 @@ def learn(recipe, epochs, checkpoints=None):
     images = numbers.integers(0, 256, (300, 32, 32, 3), np.uint8)
     classes = numbers.integers(0, 10, 300).astype(np.int32)
     parts = images[:200], classes[:200], images[200:], classes[200:], None, None
-    return training.train(recipe, Cifar10(*parts, source="random pixels"), epochs, checkpoints=checkpoints, verbose=0)
+    return train.train(recipe, Cifar10(*parts, source="random pixels"), epochs, checkpoints=checkpoints, verbose=0)
 
 
 def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp_path):
@@ -246,14 +248,14 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs_and_their_normalisatio
 
 def test_a_kept_share_of_the_first_weights_ends_up_in_the_last():
     recipe = replace(RECIPES["three_conv_small"], batch_size=20, patience=None, kept=0.75)
-    start = training.build(recipe, np.zeros((200, 32, 32, 3), np.uint8), 2, 0).get_weights()
+    start = train.build(recipe, np.zeros((200, 32, 32, 3), np.uint8), 2, 0).get_weights()
     trained, mixed = learn(replace(recipe, kept=0.0), 2)[0], learn(recipe, 2)[0]
     for old, new, ours in zip(start, trained.get_weights(), mixed.get_weights(), strict=True):
         np.testing.assert_allclose(ours, 0.75 * old + 0.25 * new, atol=1e-3)
 
 
 def test_without_batch_normalisation_no_batch_is_needed_to_measure_it_again():
-    training._measure_again(build_model("three_conv_small"), batches=None)
+    train._measure_again(build_model("three_conv_small"), batches=None)
 
 
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
@@ -268,7 +270,7 @@ def test_augmentation_begins_with_the_epoch_the_recipe_names():
 
 
 def test_the_precision_named_as_fastest_trains(pixels):
-    precision = training.fastest_precision()
+    precision = machine.fastest_precision()
     assert precision in ("mixed_bfloat16", "float32")
     layer = keras.layers.Dense(4, dtype=precision)
     assert np.isfinite(np.asarray(layer(np.ones((2, 3))), np.float32)).all()
@@ -277,7 +279,7 @@ def test_the_precision_named_as_fastest_trains(pixels):
 TRAIN = """
 import sys
 import keras, numpy as np
-from utils import training
+from models import train
 from utils.data import Cifar10
 from utils.pipelines import flip
 
@@ -286,8 +288,8 @@ def numbers(n):
 
 data = Cifar10(*numbers(400), *numbers(100), *numbers(10), source="random pixels")
 momentum = lambda steps: keras.optimizers.SGD(0.05, momentum=0.9)
-recipe = training.Recipe("three_conv_small", 4, 50, momentum, augment=flip)
-model, history = training.train(recipe, data, 4, seed=1, checkpoints=sys.argv[1])
+recipe = train.Recipe("three_conv_small", 4, 50, momentum, augment=flip)
+model, history = train.train(recipe, data, 4, seed=1, checkpoints=sys.argv[1])
 print("DONE", history["loss"])
 model.save_weights(sys.argv[2])
 """
@@ -324,14 +326,17 @@ def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy of `utils`, so that the command writes its records there."""
+    """A copy of the code, so that the command writes its records there."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(Path(__file__).parents[1] / "utils", folder / "utils")
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "utils", folder / "utils")
+    (folder / "models").mkdir()
+    shutil.copy(root / "models" / "train.py", folder / "models")
     return folder
 
 
 def start_command(project, *arguments):
-    command = [sys.executable, "-u", "-m", "utils.training", *arguments]
+    command = [sys.executable, "-u", "models/train.py", *arguments]
     environment = os.environ | {"CIFAR10_DIR": str(fake_folder()), "TUTORIAL_CACHE": str(project / "cache")}
     return subprocess.Popen(
         command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -344,7 +349,7 @@ def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_r
     for line in killed.stdout:
         if line.startswith("Epoch 3/"):
             killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL and not (project / "models").exists()
+    assert killed.wait() == -signal.SIGKILL and not (project / "models" / "runs").exists()
 
     outputs = []
     for extra in ((), ("--record", "whole")):
@@ -359,7 +364,7 @@ def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_r
     )
     np.testing.assert_allclose(resumed["history"]["loss"], whole["history"]["loss"], atol=2e-5)
     assert (whole["images"], whole["epochs"]) == (2_000, 3)
-    assert whole["command"] == f"python -m utils.training {' '.join(arguments)} --record whole"
+    assert whole["command"] == f"python models/train.py {' '.join(arguments)} --record whole"
 
 
 def test_the_command_names_the_recipes_there_are(project):
@@ -393,7 +398,7 @@ def test_shift_sgd_learns_shifts_faster_and_decays_everything_else():
 
 def test_the_fast_recipe_builds_a_network_that_trains_with_its_own_settings(pixels):
     recipe = RECIPES["fast_cnn"]
-    network = training.build(recipe, np.repeat(pixels, 26, axis=0), epochs=1, seed=0)
+    network = train.build(recipe, np.repeat(pixels, 26, axis=0), epochs=1, seed=0)
     assert network.count_params() == 1_973_944
     assert network.optimizer.learning_rate is not None
     labels = keras.utils.to_categorical(np.arange(20) % 10, 10)

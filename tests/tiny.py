@@ -1,12 +1,12 @@
 """A whole small project in a temporary folder: notebooks of the series' form, and a `utils` that costs nothing."""
 
 import nbformat
-import parts
-import sync
+
+from tests.tools import parts, sync
 
 UTILS = {
     "plotting": "def use_style(): pass\n",
-    "profiles": """
+    "machine": """
 import os
 class Profile: name = os.environ.get("TUTORIAL_PROFILE", "class")
 def current_profile(): return Profile()

@@ -1,20 +1,24 @@
 """CIFAR-10 as whole, checked, read-only arrays: see `load_cifar10`. Imports no TensorFlow."""
 
+import hashlib
 import html
+import io
 import os
+import pickle
+import shutil
 import sys
+import tarfile
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from utils import batches, download
-from utils.cache import cache_folder, digest, open_arrays, open_or_build
+from utils import download
+from utils.download import cache_folder, exclusive
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 STAND_IN = "synthetic stand-in, not CIFAR-10"
-
 _SOURCES = ("auto", "local", "download", "synthetic")
 _PROJECT = Path(__file__).resolve().parents[1]
 _VALIDATION_SEED, _SUBSET_SEED, _DRAWING_SEED = 10, 11, 12
@@ -116,7 +120,7 @@ def subset(data, profile):
 
     Args:
         data: a `Cifar10`.
-        profile: a `utils.profiles.Profile`, or anything with the numbers `train`, `validation` and `test`.
+        profile: a `utils.machine.Profile`, or anything with the numbers `train`, `validation` and `test`.
 
     Returns:
         A `Cifar10`; a split that is asked for whole is passed on without copying.
@@ -152,7 +156,7 @@ def _choose(labels, wanted, seed, name):
 
 def _split(images, labels, source):
     """Hold the validation images out of the training images, which come first, and set the test images apart."""
-    training = len(labels) - batches.BATCH_SIZE
+    training = len(labels) - BATCH_SIZE
     held_out = np.zeros(training, bool)
     held_out[_choose(labels[:training], len(held_out) // 10, _VALIDATION_SEED, "validation")] = True
     rows = {"train": np.flatnonzero(~held_out), "validation": np.flatnonzero(held_out), "test": slice(training, None)}
@@ -176,15 +180,15 @@ def _earlier_download():
 
 def _download():
     archive = download.fetch_archive(download.MIRRORS, cache_folder(), download.CIFAR10_SHA256)
-    return _split(*batches.read_batches(archive))
+    return _split(*read_batches(archive))
 
 
 def _from_cifar10_dir(value):
     path = _resolve(value)
-    files = [path / name for name in (*batches.BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
+    files = [path / name for name in (*BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
     state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
     try:
-        return _kept(f"local-{digest(path)}", state, lambda: _split(*batches.read_batches(path)))
+        return _kept(f"local-{digest(path)}", state, lambda: _split(*read_batches(path)))
     except ValueError as error:
         remedy = "Unpack or copy cifar-10-python.tar.gz again, or unset CIFAR10_DIR to download."
         raise ValueError(f"CIFAR10_DIR={value}: {error}. {remedy}") from error
@@ -202,7 +206,7 @@ def _resolve(value):
 def _found_on_this_machine():
     for path in filter(os.path.exists, _usual_places()):
         try:
-            return _kept_download(lambda path=path: _split(*batches.read_batches(path, official_only=True)))
+            return _kept_download(lambda path=path: _split(*read_batches(path, official_only=True)))
         except ValueError:
             continue
     return None
@@ -223,14 +227,14 @@ def _usual_places():
 
 
 def _stand_in(reason):
-    drawing_code = Path(__file__).with_name("synthetic.py").read_text(encoding="utf-8")
+    drawing_code = Path(__file__).with_name("drawings.py").read_text(encoding="utf-8")
     data = _kept("synthetic", drawing_code, _draw)
     _warn(reason)
     return data
 
 
 def _draw():
-    from utils.synthetic import draw_cifar10_like
+    from utils.drawings import draw_cifar10_like
 
     print("Drawing 60,000 stand-in images, once: about a minute.", flush=True)
     training, test = draw_cifar10_like(50_000, _DRAWING_SEED), draw_cifar10_like(10_000, _DRAWING_SEED + 1)
@@ -260,3 +264,238 @@ def _warn(reason):
         f'<p style="color:#b00020;font-size:1.2em"><b>{heading}</b></p>{body}</div>'
     )
     ipython.display.display({"text/html": box, "text/plain": plain}, raw=True)
+
+
+_VERSION = 1  # to be raised with any change to the validation split or to the files of the cache
+
+
+def digest(value):
+    """Sixteen hexadecimal digits for anything whose `str` says what it is."""
+    return hashlib.sha256(f"{_VERSION} {value}".encode()).hexdigest()[:16]
+
+
+def open_arrays(name, state, layout):
+    """Memory-map what was kept under `name`, as long as what it was made from is in the same state.
+
+    Args:
+        name: what the arrays are, usable as the name of a folder.
+        state: anything whose `str` changes with what the arrays are made from.
+        layout: dictionary from the name of each array to its `(shape, dtype)`.
+
+    Returns:
+        `(arrays, source)`, a dictionary of read-only arrays and a sentence saying what they are; or None where
+        nothing is kept, or an array is cut short or of another shape.
+    """
+    folder = _folder(name, state)
+    try:
+        arrays = {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in layout}
+        source = (folder / "source.txt").read_text(encoding="utf-8")
+    except (OSError, ValueError, EOFError):
+        return None
+    intact = all((arrays[key].shape, arrays[key].dtype) == (shape, dtype) for key, (shape, dtype) in layout.items())
+    return (arrays, source) if intact and source else None
+
+
+def open_or_build(name, state, layout, build):
+    """Open what is kept, or build and keep it, in one process at a time.
+
+    Where the folder cannot be written, one line says so and the arrays stay in memory.
+
+    Args:
+        name, state, layout: as in `open_arrays`.
+        build: function without arguments that returns `(arrays, source)`.
+
+    Returns:
+        `(arrays, source)`, the arrays read-only.
+    """
+    kept, built = open_arrays(name, state, layout), None
+    if kept:
+        return kept
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with exclusive(cache_folder() / f"{name}.lock"):
+            kept = open_arrays(name, state, layout)
+            if kept is None:
+                built = build()
+                _save(name, state, *built)
+                kept = open_arrays(name, state, layout)
+    except OSError as error:
+        arrays, source = built or build()
+        reason = error.strerror or error
+        print(f"Not cached in {cache_folder()} ({reason}), so every load reads the images anew.", flush=True)
+        for array in arrays.values():
+            array.setflags(write=False)
+        return arrays, source
+    return kept
+
+
+def _folder(name, state):
+    return cache_folder() / name / digest(state)
+
+
+def _save(name, state, arrays, source):
+    """Write the arrays beside their final folder, then rename: a killed writer leaves nothing that would be read."""
+    folder = _folder(name, state)
+    shutil.rmtree(folder.parent, ignore_errors=True)  # other states, damaged ones, and what a killed writer left
+    unfinished = folder.with_name("unfinished")
+    try:
+        unfinished.mkdir(parents=True)
+        for key, array in arrays.items():
+            np.save(unfinished / f"{key}.npy", array)
+        (unfinished / "source.txt").write_text(source, encoding="utf-8")
+        unfinished.rename(folder)
+    except OSError:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        raise
+
+
+OFFICIAL_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+BATCH_NAMES = tuple(OFFICIAL_MD5)
+BATCH_SIZE = 10_000
+OFFICIAL = "CIFAR-10, official archive"
+UNVERIFIED = "CIFAR-10 layout, unverified"
+_LARGEST_FILE = 64_000_000
+_reconstruct = np.empty(0).__reduce__()[0]
+_frombuffer = np.empty(0).__reduce_ex__(5)[0]
+
+
+def _dtype(code, align=False, copy=True):
+    """numpy.dtype, without the warning of numpy 2.4.0 to 2.4.4 at the integers with which Python 2 called it."""
+    return np.dtype(code, bool(align), bool(copy))
+
+
+def _encode_latin1(text, encoding):
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,  # written by Python 2 or numpy 1
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,  # written by numpy 2
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # pickle protocol 5, numpy 1
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,  # pickle protocol 5, numpy 2
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode_latin1,  # how Python 3 writes bytes in pickle protocol 2
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Admits numpy's array reconstruction and nothing else, so that a batch file cannot run code."""
+
+    def find_class(self, module, name):
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
+        return _ADMITTED[module, name]
+
+
+def read_batches(path, official_only=False):
+    """Read the six batch files of CIFAR-10 from their folder or from the archive, which is never unpacked on disk.
+
+    Args:
+        path: folder `cifar-10-batches-py`, or an archive that tarfile can read.
+        official_only: refuse a file before unpickling it unless its md5 sum is the official one.
+
+    Returns:
+        `(images, labels, source)`: uint8 array of shape (60000, 32, 32, 3) with values 0 to 255, int32 array of shape
+        (60000,) with values 0 to 9, the 50,000 training images first, then the 10,000 test images, both in the
+        official order; and a sentence saying what the images are: `OFFICIAL` where all md5 sums match, else the first
+        line of the file SOURCE.txt beside the batches, else `UNVERIFIED`.
+
+    Raises:
+        ValueError: if a file is missing, damaged, of the wrong shape or not official. The message names the file,
+            what was expected and what was found.
+
+    Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
+    """
+    images = np.empty((len(BATCH_NAMES) * BATCH_SIZE, 32, 32, 3), np.uint8)
+    labels = np.empty(len(images), np.int32)
+    found, official, note = [], True, ""
+    try:
+        for name, content in _wanted_files(Path(path)):
+            if name == "SOURCE.txt":
+                note = _first_line(content)
+                continue
+            is_official = hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
+            if official_only and not is_official:
+                raise ValueError(f"expected the official CIFAR-10 file, found another md5 sum in {name}")
+            start = BATCH_NAMES.index(name) * BATCH_SIZE
+            images[start : start + BATCH_SIZE], labels[start : start + BATCH_SIZE] = _parse_batch(name, content)
+            official &= is_official
+            found.append(name)
+    except ValueError:
+        raise
+    except Exception as error:  # a damaged file can raise anything that the decompressors raise
+        raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
+    _check_complete(found, labels)
+    return images, labels, OFFICIAL if official else note or UNVERIFIED
+
+
+def _wanted_files(path):
+    """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
+    wanted = {*BATCH_NAMES, "SOURCE.txt"}
+    if path.is_dir():
+        for name in sorted(wanted):
+            if (path / name).is_file():
+                yield name, (path / name).read_bytes()
+        return
+    if not path.exists() or not tarfile.is_tarfile(path):
+        found = "another kind of file" if path.exists() else "nothing there"
+        raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
+    with tarfile.open(path) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).name
+            if member.isfile() and name in wanted:
+                if member.size > _LARGEST_FILE:
+                    raise ValueError(f"expected about 31 MB in {name}, found {member.size:,} bytes")
+                yield name, archive.extractfile(member).read()
+
+
+def _first_line(content):
+    """The first line of a SOURCE.txt, unless it claims what only the md5 sums can show."""
+    lines = content.decode("utf-8", errors="replace").strip().splitlines() or [""]
+    line = lines[0].strip()[:200]
+    return "" if line == OFFICIAL else line
+
+
+def _parse_batch(name, content):
+    """Unpickle one batch file and return its images (10000, 32, 32, 3) and labels (10000,)."""
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        entries = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        pixels, labels = entries["data"], np.asarray(entries["labels"])
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found something else ({reason})") from error
+    shape = (BATCH_SIZE, 3 * 32 * 32)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != shape:
+        description = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}".strip()
+        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {description}")
+    if labels.dtype.kind not in "iu" or labels.shape != (BATCH_SIZE,):
+        raise ValueError(f"expected {BATCH_SIZE:,} whole-number labels in {name}, found {labels.dtype} {labels.shape}")
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"expected labels from 0 to 9 in {name}, found {labels.min()} to {labels.max()}")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+
+
+def _check_complete(found, labels):
+    missing = [name for name in BATCH_NAMES if name not in found]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ValueError(
+            "expected the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch; "
+            f"{', '.join(missing)} {verb} missing"
+        )
+    training = len(labels) - BATCH_SIZE
+    for part, split in (("training", labels[:training]), ("test", labels[training:])):
+        counts = np.bincount(split, minlength=10)
+        if counts.min() != counts.max():
+            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")

@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,10 +15,9 @@ from urllib.parse import urlsplit
 
 import pooch
 import requests
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ReadTimeoutError
-
-from utils.cache import exclusive
 
 ARCHIVE_NAME = "cifar-10-python.tar.gz"
 CIFAR10_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
@@ -29,6 +29,35 @@ MIRRORS = (
 )
 _CHUNK = 1 << 16
 _GRACE = 2  # seconds that the other mirrors have to answer after the first one did
+
+
+def cache_folder():
+    """The folder that keeps the downloaded archive and the arrays.
+
+    Returns:
+        Path: the environment variable TUTORIAL_CACHE, or the user's cache folder for "cifar10-tutorial".
+    """
+    return Path(os.environ.get("TUTORIAL_CACHE") or pooch.os_cache("cifar10-tutorial")).expanduser()
+
+
+@contextmanager
+def exclusive(lock_file, patience=5):
+    """Hold a lock between processes; print one line if another process keeps it for longer than `patience` seconds.
+
+    Args:
+        lock_file: path of the lock file, in a folder that exists.
+        patience: seconds to wait in silence.
+    """
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        print(f"Waiting for another process that is getting the images into {Path(lock_file).parent}.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class DownloadError(RuntimeError):

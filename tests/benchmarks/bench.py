@@ -14,14 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import report
-from rows import ROWS
+from tests.benchmarks import report
+from tests.benchmarks.rows import ROWS
+from tests.tools import sync
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path.append(str(PROJECT / "tests" / "tools"))
-import sync  # noqa: E402
-
-SIDES = Path(__file__).with_name("sides.py")
 # What would make the measured code do something else than it does for a reader on this machine.
 IGNORED = ("CIFAR10_SOURCE", "KERAS_BACKEND")
 
@@ -38,7 +35,7 @@ def measure(side, folder, quick=False):
     """
     settings = {key: value for key, value in os.environ.items() if key not in IGNORED}
     settings = {"TF_CPP_MIN_LOG_LEVEL": "2"} | settings
-    command = [sys.executable, str(SIDES), side, str(folder), "--started", repr(time.time())]
+    command = [sys.executable, "-m", "tests.benchmarks.sides", side, str(folder), "--started", repr(time.time())]
     command += ["--quick"] if quick else []
     done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:

@@ -3,8 +3,8 @@
 Runs them one after another, each in a process of its own, and says in words whether a lesson has to wait too long. What
 it measured of the whole series on two CPU cores is saved beside this file; TEACHING.md quotes it after `make sync`.
 
-.venv/bin/python tests/benchmarks/class_minutes.py            all notebooks
-.venv/bin/python tests/benchmarks/class_minutes.py --only 01  one of them, only printed
+.venv/bin/python -m tests.benchmarks.class_minutes            all notebooks
+.venv/bin/python -m tests.benchmarks.class_minutes --only 01  one of them, only printed
 """
 
 import argparse
@@ -15,13 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tools import parts, run, sync
+
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "tests" / "tools")]
-
-import parts  # noqa: E402
-import run  # noqa: E402
-import sync  # noqa: E402
-
 SAVED = Path(__file__).with_suffix(".json")
 LONGEST_CELL, LONGEST_NOTEBOOK, ALL_NOTEBOOKS = 60, 6, 25  # seconds, minutes, minutes
 
@@ -92,15 +88,15 @@ def record(measurements, facts):
         "limits_missed": missed(measurements),
         "machine": machine(),
         "data_source": facts["source"],
-        "command": "python tests/benchmarks/class_minutes.py",
+        "command": "python -m tests.benchmarks.class_minutes",
     }
 
 
 def machine():
     """The line in which the notebooks name processor, memory and versions."""
-    from utils import profiles
+    from utils import machine
 
-    return profiles.describe_machine()
+    return machine.describe_machine()
 
 
 def main(arguments=None):

@@ -2,7 +2,7 @@
 
 import statistics
 
-from rows import ARTICLES, PROFILED, ROWS
+from tests.benchmarks.rows import ARTICLES, PROFILED, ROWS
 
 COLUMNS = ("Row", "Peer", "Peer, measured", "Ours", "Ours, measured", "Ratio", "Aim", "Result", "n")
 HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|--:|---|--:|--:|--:|---|--:|"
@@ -14,7 +14,7 @@ Where n is over 1, ours and theirs are measured in turn, and the table shows med
 bound: the peer stopped, or was stopped, before it reached its target. The aims were set beforehand.
 
 The peers are recipes of published articles, with code written for this comparison and the networks of
-`utils/models.py`:"""
+`utils/networks.py`:"""
 
 
 def page(results):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# The fast recipes on the 45,000 training images: name in `utils.recipes`, and the length of the schedule in epochs.
+# The fast recipes on the 45,000 training images: name in `models.train`, and the length of the schedule in epochs.
 SCHEDULES = {"time_to_70": ("fast_cnn_narrow", 1), "time_to_80": ("fast_cnn_narrow", 3)}
 TARGETS = {"time_to_70": 0.7, "time_to_80": 0.8}
 PROFILED = "2 cores of AMD EPYC (avx512_bf16), in a run of its own"

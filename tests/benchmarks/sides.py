@@ -1,6 +1,6 @@
 """One measurement of one side of a row, in a process of its own: the last line it prints is its answer as JSON.
 
-python tests/benchmarks/sides.py SIDE FOLDER [--quick]
+python -m tests.benchmarks.sides SIDE FOLDER [--quick]
 
 SIDE is the name of a function here. FOLDER is shared by all measurements of a row. An answer has a `value`, in the
 unit of the row, and `facts`, numbers by name; that of a training says also whether its target was `reached`; that of
@@ -24,10 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-import rows
+from tests.benchmarks import rows
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT))
 
 BATCH_FILES = ("batches.meta", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
@@ -36,7 +35,7 @@ def machine(run):
     """Where and on what is measured; also fills the cache of images."""
     import numpy as np
 
-    from utils.profiles import describe_machine
+    from utils.machine import describe_machine
 
     source = images(run).source
     return {"machine": f"{describe_machine()}, numpy {np.__version__}", "data": source}
@@ -45,7 +44,7 @@ def machine(run):
 def images(run):
     """The images of every row: all of them, or a few for a quick run."""
     from utils.data import load_cifar10, subset
-    from utils.profiles import PROFILES
+    from utils.machine import PROFILES
 
     data = load_cifar10()
     return subset(data, replace(PROFILES["test"], train=300, validation=50, test=50)) if run.quick else data
@@ -58,7 +57,7 @@ def time_to_70_theirs(run):
     import keras
     import tensorflow as tf
 
-    from utils.models import build_model
+    from utils.networks import build_model
 
     data = images(run)
 
@@ -95,7 +94,7 @@ def article_network(name):
     """A network as articles write it that divide the pixels beforehand: no rescaling inside, and probabilities out."""
     import keras
 
-    from utils.models import CIFAR_SHAPE, build_model
+    from utils.networks import CIFAR_SHAPE, build_model
 
     stack = build_model(name).layers[1:]
     stack[-1].activation = keras.activations.softmax
@@ -144,7 +143,7 @@ def time_to_80_ours(run):
 
 def train_ours(row, run):
     """Our recipe on its whole schedule; what comes after the epoch that reaches the target does not count."""
-    from utils.recipes import RECIPES
+    from models.train import RECIPES
     from utils.training import train
 
     data = images(run)
@@ -185,9 +184,9 @@ def memory_ours(run):
 
 
 def our_training(run):
-    """`fast_cnn` and its batches as `utils.training.train` makes them, and the recipe."""
+    """`fast_cnn` and its batches as `models.train.train` makes them, and the recipe."""
+    from models.train import RECIPES
     from utils.pipelines import make_dataset
-    from utils.recipes import RECIPES
     from utils.training import build
 
     data = images(run)
@@ -331,7 +330,7 @@ def predict_theirs(run):
     import numpy as np
     import tensorflow as tf
 
-    from utils.models import build_model
+    from utils.networks import build_model
 
     model, photos = build_model("three_conv_small"), pictures(run)
 
@@ -347,8 +346,8 @@ def predict_theirs(run):
 
 
 def predict_ours(run):
-    from utils.images import classify
-    from utils.models import build_model
+    from utils.networks import build_model
+    from utils.photos import classify
 
     model, photos = build_model("three_conv_small"), pictures(run)
     classify(model, photos[:1])
@@ -403,7 +402,7 @@ def step_flops(model):
     """
     import keras
 
-    from utils.models import count_flops
+    from utils.networks import count_flops
 
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     first, two = (count_flops(keras.Model(model.input, layer.output)) for layer in convolutions[:2])

@@ -5,7 +5,8 @@ import shutil
 import sys
 
 import pytest
-import sync
+
+from tests.tools import sync
 
 PICTURES = sync.PROJECT / "build" / "browser"
 FAILED = pytest.StashKey[bool]()

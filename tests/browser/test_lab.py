@@ -6,13 +6,13 @@ import io
 import shutil
 
 import nbformat
-import parts
 import pytest
-import sync
-import tiny
 from nbconvert.preprocessors import ClearOutputPreprocessor
 from PIL import Image
-from reader import go_on, jupyterlab, open_notebook, step_through
+
+from tests import tiny
+from tests.browser.reader import go_on, jupyterlab, open_notebook, step_through
+from tests.tools import parts, sync
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
 TITLES = [parts.read_notebook(path).cells[0].source.split("\n")[0].removeprefix("# ") for path in NOTEBOOKS]

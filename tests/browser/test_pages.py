@@ -3,13 +3,11 @@
 import shutil
 
 import nbformat
-import pages
-import parts
 import pytest
-import run
-import sync
-import tiny
-from reader import LOOK_AT, unfold
+
+from tests import tiny
+from tests.browser.reader import LOOK_AT, unfold
+from tests.tools import pages, parts, run, sync
 
 FACTS = {"source": "as saved", "profile": "full", "stand_in": False}
 DRAWING = """import matplotlib.pyplot as plt

@@ -3,9 +3,9 @@
 The zip is unpacked in an empty folder, with an empty home and no network; everything is installed from its wheels
 alone, a notebook is run from there, and JupyterLab is started. Only then does it get its name.
 
-python tests/tools/classroom.py                   with wheels for this system and this Python
-python tests/tools/classroom.py --no-wheels       small and quick; proven with the packages of this environment
-python tests/tools/classroom.py --with-solutions  for the teacher; without them nobody reads a solution before its hint
+python -m tests.tools.classroom                   with wheels for this system and this Python
+python -m tests.tools.classroom --no-wheels       small and quick; proven with the packages of this environment
+python -m tests.tools.classroom --with-solutions  for the teacher; without them nobody reads a solution before its hint
 """
 
 import argparse
@@ -20,8 +20,7 @@ import time
 import zipfile
 from pathlib import Path
 
-import classroom_start
-import sync
+from tests.tools import classroom_start, sync
 
 ASK_JUPYTERLAB = Path(__file__).with_name("ask_jupyterlab.py")
 NAME = "image-classification"
@@ -32,6 +31,7 @@ PARTS = (
     "requirements.txt",
     "notebooks/[0-9]*.ipynb",
     "notebooks/*.md",
+    "notebooks/*.py",
     "notebooks/images/*",
     "utils/*.py",
     "models/*",

@@ -7,10 +7,10 @@ import statistics
 import sys
 from importlib.metadata import packages_distributions
 
-import links
 import nbformat
-import parts
-from sync import PROJECT
+
+from tests.tools import links, parts
+from tests.tools.sync import PROJECT
 
 OPENINGS = {
     "title": "# ",
@@ -148,7 +148,8 @@ def check_imports(nb):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
             names |= {(identifier, module.split(".")[0]) for module in modules}
-    known = {*sys.stdlib_module_names, "utils"} | {name for name, dists in installed.items() if dists & required}
+    own = {"utils", "models", "notebooks"}
+    known = {*sys.stdlib_module_names, *own} | {name for name, dists in installed.items() if dists & required}
     found = sorted(f"{cell} imports {name}, which requirements.txt lacks" for cell, name in names if name not in known)
     install = re.compile(r"^\s*[%!]\s*(pip|conda)\b", re.MULTILINE)
     return found + [f"{cell.id} installs packages" for cell in code_cells(nb) if install.search(cell.source)]

@@ -9,9 +9,10 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
-import links
 import nbformat
 from nbconvert import HTMLExporter
+
+from tests.tools import links
 
 HEADING_ID = re.compile(r'(<h[1-6] id="|<a class="anchor-link" href="#)([^"]*)"')
 IMAGE = re.compile(r'(!\[[^]]*\]\(|<img\b[^>]*\bsrc=")([^()\s"]+)')

@@ -26,17 +26,17 @@ from pathlib import Path
 os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}  # less of TensorFlow's own log
 repository = os.environ.get("TUTORIAL_REPOSITORY", "https://github.com/OWNER/REPO")
 clone = Path.cwd() / repository.split("/")[-1].removesuffix(".git")
-project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/profiles.py").exists()), clone)
+project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/machine.py").exists()), clone)
 if not project.exists():  # only this notebook was opened, as in Colab
     try:
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, clone.name], check=True)
     except (OSError, subprocess.CalledProcessError):
         raise RuntimeError(f"No folder utils; git cannot clone {repository}: is there a network?") from None
 sys.path.insert(0, str(project))
-from utils import plotting, profiles
+from utils import machine, plotting
 
-print(profiles.describe_machine())
-profile = profiles.current_profile()
+print(machine.describe_machine())
+profile = machine.current_profile()
 plotting.use_style()"""
 
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
@@ -225,7 +225,7 @@ def trainings(runs):
     measured = {conditions(record) for record in every}
     text = (
         "Longer trainings, from their records in [models/runs](models/runs), made by "
-        "`python -m utils.training RECIPE --seed S --test`, and the parts of the published network as "
+        "`python models/train.py RECIPE --seed S --test`, and the parts of the published network as "
         "[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:"
     )
     return "\n\n".join([text, "\n".join(rows), "\n".join(sorted(measured))])

@@ -17,23 +17,22 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-import pages
-import parts
-import sync
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors import ClearOutputPreprocessor, CoalesceStreamsPreprocessor
 
+from tests.tools import pages, parts, sync
+
 LOAD_IMAGES = """
 import json, sys
-from utils import data, profiles
+from utils import data, machine
 try:
-    profile = profiles.current_profile()
+    profile = machine.current_profile()
     images = data.load_cifar10()
     facts = {"profile": profile.name, "source": images.source, "stand_in": images.is_stand_in}
-    facts["accelerator"] = profiles.find_accelerator()
+    facts["accelerator"] = machine.find_accelerator()
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 with open(sys.argv[1], "w") as file:

@@ -1,8 +1,8 @@
 """Write the generated parts of the series: badges, navigation, set-up cells, metadata, tables.
 
-python tests/tools/sync.py                          write them
-python tests/tools/sync.py --check                  only say what differs, and which links and numbers are wrong
-python tests/tools/sync.py --repository owner/name  for a published fork: first change the address in pyproject.toml
+python -m tests.tools.sync                          write them
+python -m tests.tools.sync --check                  only say what differs, and which links and numbers are wrong
+python -m tests.tools.sync --repository owner/name  for a published fork: first change the address in pyproject.toml
 """
 
 import argparse
@@ -14,13 +14,12 @@ import sys
 import tomllib
 from pathlib import Path
 
-import links
 import nbformat
-import parts
+
+from tests.benchmarks import report
+from tests.tools import links, parts
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path.append(str(PROJECT / "tests" / "benchmarks"))
-import report  # noqa: E402
 
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.profiles import (
+from utils.machine import (
     PROFILES,
     current_profile,
     describe_machine,
@@ -75,7 +75,7 @@ def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence(tmp_pat
         "import importlib.util as u, sys\n"
         "find = u.find_spec\n"
         "u.find_spec = lambda name, *rest: None if name == 'tensorflow' else find(name, *rest)\n"
-        "from utils.profiles import describe_machine\n"
+        "from utils.machine import describe_machine\n"
         "try: describe_machine()\n"
         "except RuntimeError as error: print(error)\n"
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from utils.images import Pictures, load_image, read_all
+from utils.photos import Pictures, load_image, read_all
 
 
 class Sample(NamedTuple):
@@ -140,7 +140,7 @@ def strangers(kind):
         kind: "photograph" or "texture".
 
     Returns:
-        `utils.images.Pictures` by name. Files that are not on this machine are named in its `unreadable`.
+        `utils.photos.Pictures` by name. Files that are not on this machine are named in its `unreadable`.
     """
     names = [name for name, sample in SAMPLES.items() if sample.kind == kind and sample.label is None]
     return read_all({name: path(name) for name in names}, "the samples", longest_side=512)
@@ -164,7 +164,7 @@ def download(seconds=5):
         seconds: how long to wait for them, in all.
 
     Returns:
-        `utils.images.Pictures` by name; those that did not come are in its `unreadable`, with the reason.
+        `utils.photos.Pictures` by name; those that did not come are in its `unreadable`, with the reason.
     """
     readable, unreadable = {}, {}
     with ThreadPoolExecutor(len(ONLINE)) as pool:

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from limited_disk import run_python
-from mirror_server import LocalServer, MirrorServer, QuietHandler
 from PIL import Image, ImageDraw
 
+from tests.limited_disk import run_python
+from tests.mirror_server import LocalServer, MirrorServer, QuietHandler
 from utils.data import CLASS_NAMES
 from utils.evaluation import energy, rejection_threshold
-from utils.images import (
+from utils.photos import (
     MOST_BYTES,
     MOST_PIXELS,
     PAD_COLOUR,
@@ -28,7 +28,7 @@ from utils.images import (
     load_image,
     to_cifar_size,
 )
-from utils.training import predict_averaged
+from utils.training import predict_views
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -300,7 +300,7 @@ def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else():
 FUZZER = """
 import faulthandler, io, random, warnings
 from PIL import Image
-from utils.images import load_image
+from utils.photos import load_image
 
 faulthandler.enable()
 warnings.simplefilter("error")
@@ -722,8 +722,8 @@ def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
     assert [classify(model, wide, how=how)["class"][0] for how in WAYS] == ["bird", "airplane", "airplane"]
     border = np.zeros((1, 32, 32, 3), np.uint8)
     border[:, 0] = 255
-    averaged = predict_averaged(model, border, views=6)
-    assert abs(averaged - predict_averaged(model, border, views=1)).max() > 0.01
+    averaged = predict_views(model, border, views=6)
+    assert abs(averaged - predict_views(model, border, views=1)).max() > 0.01
     np.testing.assert_allclose(classify(model, border, views=6)["score"], -energy(averaged), rtol=1e-6)
     with pytest.raises(ValueError, match="expected views of 1, 2 or 6; found 3"):
         classify(model, border, views=3)
@@ -830,5 +830,5 @@ def test_a_model_that_fell_to_pieces_is_refused():
 
 
 def test_importing_the_module_imports_neither_tensorflow_nor_keras():
-    outcome = run_python("import sys, utils.images; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))")
+    outcome = run_python("import sys, utils.photos; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))")
     assert (outcome.stdout, outcome.stderr) == ("set()\n", "")

@@ -4,50 +4,50 @@ import time
 
 import numpy as np
 import pytest
-import sync
-from limited_disk import run_python
-from mirror_server import MirrorServer
 from PIL import Image
 
-from utils import samples
+from notebooks import gallery
+from notebooks.gallery import ONLINE, SAMPLES, SUBJECTS
+from tests.limited_disk import run_python
+from tests.mirror_server import MirrorServer
+from tests.tools import sync
 from utils.data import CLASS_NAMES
-from utils.images import load_image
-from utils.samples import ONLINE, SAMPLES, SUBJECTS
+from utils.photos import load_image
 
 LICENCES = (sync.PROJECT / "notebooks/images/LICENSES.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_is_a_picture_that_its_package_installs(name):
-    assert min(load_image(samples.path(name)).size) >= 100
+    assert min(load_image(gallery.path(name)).size) >= 100
 
 
 def test_there_are_enough_photographs_of_none_of_the_classes():
-    photographs = samples.strangers("photograph")
+    photographs = gallery.strangers("photograph")
     assert len(photographs) >= 12 and "cat" not in photographs and not photographs.unreadable
     assert max(max(picture.size) for picture in photographs.values()) <= 512
-    assert list(samples.strangers("texture")) == ["brick", "grass", "gravel"]
+    assert list(gallery.strangers("texture")) == ["brick", "grass", "gravel"]
 
 
 def test_a_sample_that_a_package_lacks_is_left_out_and_named(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(samples, "path", lambda name: tmp_path / f"{name}.png")
+    monkeypatch.setattr(gallery, "path", lambda name: tmp_path / f"{name}.png")
     Image.new("RGB", (9, 9)).save(tmp_path / "brick.png")
-    pictures = samples.strangers("texture")
+    pictures = gallery.strangers("texture")
     assert list(pictures) == ["brick"] and list(pictures.unreadable) == ["grass", "gravel"]
     assert "2 of 3 pictures in the samples could not be read: grass, gravel" in capsys.readouterr().out
 
 
 def test_unknown_samples_and_missing_packages_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="path: expected one of cat, astronaut, .*; found 'dog'"):
-        samples.path("dog")
+        gallery.path("dog")
     missing = SAMPLES["cat"]._replace(place="no_such_package/cat.png")
     monkeypatch.setitem(SAMPLES, "cat", missing)
     with pytest.raises(FileNotFoundError, match="sample cat: expected the package no_such_package; install"):
-        samples.path("cat")
+        gallery.path("cat")
 
 
 def test_every_sample_has_an_author_and_a_licence_in_the_table_and_on_the_page():
-    table = samples.credits()
+    table = gallery.credits()
     assert list(table.index) == [*SAMPLES, *ONLINE]
     for name, sample in (SAMPLES | ONLINE).items():
         row = table.loc[name]
@@ -68,7 +68,7 @@ def test_photographs_on_the_web_come_by_name_or_not_at_all(monkeypatch, tmp_path
     with MirrorServer((tmp_path / "a.png").read_bytes()) as server:
         for name, behaviour in zip(ONLINE, ("good", "404", "good"), strict=True):
             monkeypatch.setitem(ONLINE, name, ONLINE[name]._replace(place=server.url(behaviour)))
-        pictures = samples.download()
+        pictures = gallery.download()
     assert list(pictures) == ["bird", "ship"] and pictures["bird"].size == (60, 40)
     assert list(pictures.unreadable) == ["horse"] and "404" in pictures.unreadable["horse"]
 
@@ -78,21 +78,21 @@ def test_hosts_that_keep_one_waiting_are_waited_for_at_the_same_time(monkeypatch
         for name in ONLINE:
             monkeypatch.setitem(ONLINE, name, ONLINE[name]._replace(place=server.url("silent")))
         start = time.monotonic()
-        pictures = samples.download(seconds=1)
+        pictures = gallery.download(seconds=1)
         assert time.monotonic() - start < 2.5
     assert not pictures and len(pictures.unreadable) == len(ONLINE)
 
 
 def test_tiles_cover_a_picture_without_overlap():
     pixels = np.arange(300 * 260, dtype=np.uint32).reshape(260, 300).astype(np.uint8)
-    cut = samples.tiles(Image.fromarray(pixels), size=100)
+    cut = gallery.tiles(Image.fromarray(pixels), size=100)
     assert [tile.size for tile in cut] == [(100, 100)] * 6
     np.testing.assert_array_equal(np.asarray(cut[4]), pixels[100:200, 100:200])
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_drawing_depends_on_its_seed_alone_and_shows_something(subject):
-    drawn = [np.asarray(samples.draw(subject, seed)) for seed in (1, 1, 2)]
+    drawn = [np.asarray(gallery.draw(subject, seed)) for seed in (1, 1, 2)]
     assert drawn[0].shape == (96, 96, 3) and drawn[0].dtype == np.uint8
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).mean() > 0.5
@@ -101,10 +101,10 @@ def test_a_drawing_depends_on_its_seed_alone_and_shows_something(subject):
 
 def test_an_unknown_subject_is_refused():
     with pytest.raises(ValueError, match="draw: expected one of house, tree, umbrella, cup, face, key; found 'cat'"):
-        samples.draw("cat", 0)
+        gallery.draw("cat", 0)
 
 
 def test_importing_the_module_imports_no_heavy_package():
     heavy = "{'tensorflow', 'keras', 'sklearn', 'skimage', 'matplotlib'}"
-    outcome = run_python(f"import sys, utils.samples as s; s.path('cat'); print({heavy} & set(sys.modules))")
+    outcome = run_python(f"import sys, notebooks.gallery as s; s.path('cat'); print({heavy} & set(sys.modules))")
     assert (outcome.stdout, outcome.stderr) == ("set()\n", "")

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from utils import models
-from utils.models import (
+from models.train import save_published
+from utils import networks
+from utils.networks import (
     MODEL_NAMES,
     FusedBatchNormalization,
     build_model,
@@ -13,7 +14,6 @@ from utils.models import (
     load_own,
     load_published,
     save_own,
-    save_published,
 )
 
 PARAMETERS = {
@@ -87,7 +87,7 @@ def test_without_a_network_of_ones_own_the_message_says_how_to_get_one(tmp_path,
 
 
 def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "PUBLISHED", tmp_path / "models" / "published.weights.h5")
+    monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "models" / "published.weights.h5")
     with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):
         load_published()
     trained = build_model("fast_cnn", widths=(64, 64, 64), depth=3)
@@ -99,7 +99,7 @@ def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_
     np.testing.assert_allclose(exact(pixels), trained(pixels), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(published(pixels), exact(pixels), rtol=1e-2, atol=1e-3)
     assert all(type(layer).__module__.startswith("keras.") for layer in published.layers)
-    assert models.PUBLISHED.stat().st_size < 2.5 * published.count_params()
+    assert networks.PUBLISHED.stat().st_size < 2.5 * published.count_params()
 
 
 def test_fused_batch_normalisation_equals_that_of_keras_in_training_and_prediction():

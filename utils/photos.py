@@ -246,7 +246,7 @@ def classify(
             generator or dict (from name) of pictures of any sizes, each a PIL image, a uint8 array of shape
             (height, width, 3) or what `load_image` reads.
         how: "crop", "squash" or "pad", as in `to_cifar_size`.
-        views: 1, 2 or 6, as in `utils.training.predict_averaged`.
+        views: 1, 2 or 6, as in `utils.training.predict_views`.
         batch_size: pictures in a batch.
         class_names: names of the classes in the order of the logits, at least two.
         score: "energy" (the negative energy of `utils.evaluation`) or "confidence": what `threshold` is compared with,
@@ -487,9 +487,9 @@ def _logits(model, pixels, views, batch_size, class_names):
     if not len(pixels):
         return np.empty((0, len(class_names)))
     from utils.evaluation import are_probabilities
-    from utils.training import predict_averaged
+    from utils.training import predict_views
 
-    logits = np.asarray(predict_averaged(model, pixels, views, batch_size), np.float64)
+    logits = np.asarray(predict_views(model, pixels, views, batch_size), np.float64)
     if logits.shape != (len(pixels), len(class_names)):
         raise ValueError(
             f"classify: expected a model with one logit for each of {', '.join(class_names)}; found an output of shape "

@@ -15,10 +15,10 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from utils import synthetic
+from utils import drawings
 from utils.data import CLASS_NAMES
-from utils.models import build_model
-from utils.synthetic import draw_cifar10_like
+from utils.drawings import draw_cifar10_like
+from utils.networks import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,7 +42,7 @@ def fingerprint(images, labels):
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("n", [1, 9, synthetic._BLOCK, synthetic._BLOCK + 1])
+@pytest.mark.parametrize("n", [1, 9, drawings._BLOCK, drawings._BLOCK + 1])
 def test_arrays_have_the_form_of_cifar10(n):
     images, labels = draw_cifar10_like(n, seed=3)
     assert (images.shape, images.dtype) == ((n, 32, 32, 3), np.uint8)
@@ -68,12 +68,12 @@ def test_labels_are_shuffled(pictures):
 
 
 def test_labels_follow_the_order_of_cifar10():
-    assert tuple(subject.__name__.lstrip("_") for subject, *_ in synthetic._CLASSES) == tuple(CLASS_NAMES)
+    assert tuple(subject.__name__.lstrip("_") for subject, *_ in drawings._CLASSES) == tuple(CLASS_NAMES)
 
 
 def test_a_seed_gives_the_same_bytes_in_every_process():
     program = (
-        "import hashlib; from utils.synthetic import draw_cifar10_like; images, labels = draw_cifar10_like(300, 5); "
+        "import hashlib; from utils.drawings import draw_cifar10_like; images, labels = draw_cifar10_like(300, 5); "
         "print(hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest())"
     )
     here = fingerprint(*draw_cifar10_like(300, 5))
@@ -138,7 +138,7 @@ def test_a_bad_number_is_refused_in_one_sentence(n, seed, culprit):
 
 
 def test_a_perfect_judge_of_backgrounds_is_mostly_wrong_about_the_class():
-    choices = [Counter(backgrounds) for _, _, backgrounds in synthetic._CLASSES]
+    choices = [Counter(backgrounds) for _, _, backgrounds in drawings._CLASSES]
     share = [{background: count / sum(choice.values()) for background, count in choice.items()} for choice in choices]
     right = sum(max(chances.get(background, 0) for chances in share) for background in set().union(*share)) / len(share)
     assert right < TRIVIAL < LEARNED[0]

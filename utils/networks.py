@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from utils.cache import cache_folder
+from utils.download import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
@@ -69,7 +69,7 @@ def save_own(model, source, **options):
     Returns:
         Path of the weights, with name, options and source inside.
     """
-    return _save(_own_weights(), model, source, options)
+    return save_weights(_own_weights(), model, source, options)
 
 
 def load_own(source):
@@ -97,24 +97,6 @@ def load_own(source):
     return model
 
 
-def save_published(model, source, **options):
-    """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
-
-    Args:
-        model: the network, trained in whatever precision.
-        source: what it was trained on, `data.source`.
-        **options: what `build_model` got besides the name.
-
-    Returns:
-        The same network with layers of Keras alone and all digits, to compare what is stored with.
-    """
-    options["stock"] = True
-    exact = build_model(model.name, **options)
-    exact.set_weights(model.get_weights())
-    _save(PUBLISHED, exact, source, options, halve=True)
-    return exact
-
-
 def load_published():
     """Build the network that comes with this series, with its weights; `models/README.md` says how good it is.
 
@@ -137,41 +119,19 @@ def _own_weights():
     return cache_folder() / "own.weights.h5"
 
 
-def _save(path, model, source, options, halve=False):
+def save_weights(path, model, source, options):
     """Write the weights with what is needed to build their network; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     model.save_weights(unfinished)
-    if halve:
-        _halve(unfinished)
     with h5py.File(unfinished, "a") as file:
         file.attrs.update(network=model.name, options=json.dumps(options), source=source)
     os.replace(unfinished, path)
     return path
 
 
-def _halve(path):
-    """Rewrite a file of weights, kernels in half precision and compressed; shifts, means and variances stay."""
-    contents = {}
-
-    def read(name, item):
-        contents[name] = item[()] if isinstance(item, h5py.Dataset) else None
-
-    with h5py.File(path) as file:
-        file.visititems(read)
-    with h5py.File(path, "w") as file:
-        for name, array in contents.items():
-            if array is None:
-                file.create_group(name)
-            elif array.ndim > 1:
-                half = array.astype(np.float16)
-                file.create_dataset(name, data=half, compression="gzip", compression_opts=9, shuffle=True)
-            else:
-                file[name] = array
-
-
 def _load(path):
-    """The network of a file that `_save` wrote, and what it was trained on."""
+    """The network of a file that `save_weights` wrote, and what it was trained on."""
     with h5py.File(path) as file:
         kept = dict(file.attrs)
     model = build_model(kept["network"], **json.loads(kept["options"]))

@@ -1,0 +1,1 @@
+"""The published network, the records of all trainings, and the command that made them."""
