@@ -34,8 +34,8 @@ from utils.training import (
     Triangular,
     load_run,
     patchworks,
-    predict_views,
     predict_every_view,
+    predict_views,
     whiten,
 )
 

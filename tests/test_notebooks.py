@@ -21,7 +21,6 @@ from tests.tools.form import (
     check_metadata,
     check_outputs,
     check_sections,
-    check_titles,
     exercise_numbers,
     without_alt_text,
 )
@@ -176,11 +175,6 @@ BROKEN = [
     (check_images, lambda nb: text(nb, "counting", "A ", '<img alt="" src="x.png"> A '), "without alt text"),
     (check_figures, figure, "count shows a figure with no text beside it"),
     (check_figures, wide_figure, "figure of 849 pixels"),
-    (check_titles, lambda nb: code(nb, "plt.title('One')"), "'One' bypasses"),
-    (check_titles, lambda nb: code(nb, "axes[0].set_title(f'{n} images')"), "images' bypasses"),
-    (check_titles, lambda nb: code(nb, "figure.suptitle('a' + b)"), "bypasses"),
-    (check_titles, lambda nb: code(nb, "axis.set(xlabel='x', title='One')"), "'One' bypasses"),
-    (check_titles, lambda nb: code(nb, "table.plot.bar(title='One')"), "'One' bypasses"),
     (check_markers, lambda nb: code(nb, "x.shape  # NBVAL_CHECK_OUTPUT"), "nbval overlooks"),
     (check_markers, lambda nb: nb.cells[4].update(source="# NBVAL_CHECK_OUTPUT\n1", outputs=[]), "no saved output"),
 ]

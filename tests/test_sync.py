@@ -89,7 +89,7 @@ def test_minutes_are_shown_as_people_say_them(minutes, shown):
     [
         (FIRST, "REPO/blob/main/notebooks/01", "REPO/blob/main/notebooks/09"),
         (SECOND, "All notebooks", "Every notebook"),
-        (SECOND, "plotting.use_style()", "plotting.use_style(2)"),
+        (SECOND, "machine.start()", "machine.start(2)"),
         (FIRST, '"display_name": "Python 3"', '"display_name": "Python 3 (ipykernel)"'),
         ("README.md", "Adding a little", "Adding a lot"),
         ("colab_badges.md", "CPU", "GPU"),
@@ -167,7 +167,7 @@ def test_solutions_get_title_set_up_cell_and_runtime_and_stand_in_no_table(solve
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [
-        ("plotting.use_style()", "plotting.use_style(2)", f"{SOLVED}: cell `setup`: run `make sync`"),
+        ("machine.start()", "machine.start(2)", f"{SOLVED}: cell `setup`: run `make sync`"),
         ("1 + 1", "1", None),
     ],
 )
@@ -200,7 +200,7 @@ def test_the_set_up_output_outlives_a_new_address_but_not_new_code(root):
     sync.write(root)
     cell = parts.find_cell(parts.read_notebook(root / FIRST), "setup")
     assert "https://github.com/someone/else" in cell.source and cell.outputs and cell.execution_count == 1
-    change(root, FIRST, "plotting.use_style()", "plotting.use_style(2)")
+    change(root, FIRST, "machine.start()", "machine.start(2)")
     sync.write(root)
     nb = parts.read_notebook(root / FIRST)
     assert parts.find_cell(nb, "setup").outputs == [] and parts.find_cell(nb, "count").outputs

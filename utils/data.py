@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import matplotlib
 import numpy as np
 
 from utils import download
@@ -95,6 +96,7 @@ def load_cifar10(source="auto"):
         raise ValueError(f"{asked_by}: expected one of {', '.join(_SOURCES)}; correct it or leave it out.")
     if source == "synthetic":
         return _stand_in(f"They were asked for by {asked_by}.")
+    matplotlib.rcParams["figure.hooks"] = []
     if source != "download" and os.environ.get("CIFAR10_DIR"):
         return _from_cifar10_dir(os.environ["CIFAR10_DIR"])
     found = _earlier_download() or (None if source == "download" else _found_on_this_machine())
@@ -229,8 +231,14 @@ def _usual_places():
 def _stand_in(reason):
     drawing_code = Path(__file__).with_name("drawings.py").read_text(encoding="utf-8")
     data = _kept("synthetic", drawing_code, _draw)
+    matplotlib.rcParams["figure.hooks"] = ["utils.data:mark_as_stand_in"]
     _warn(reason)
     return data
+
+
+def mark_as_stand_in(figure):
+    """Write on a figure that its images are not CIFAR-10; matplotlib calls this for every one while they are in use."""
+    figure.supylabel(STAND_IN, color="#B00020", fontsize=10)
 
 
 def _draw():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import matplotlib.style
 import psutil
 
 
@@ -79,6 +80,18 @@ def current_profile():
         f"Profile {name} ({reason}): trains on {profile.train:,} images. "
         f"To change it, set TUTORIAL_PROFILE to {others} before the notebook starts."
     )
+    return profile
+
+
+def start():
+    """Begin a notebook: say what it runs on and with which profile, and set the style of its figures.
+
+    Returns:
+        The chosen `Profile`.
+    """
+    print(describe_machine())
+    profile = current_profile()
+    matplotlib.style.use(Path(__file__).with_name("tutorial.mplstyle"))
     return profile
 
 

@@ -8,7 +8,7 @@ green so far that it differs from grey for people who see no green.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from utils.data import CLASS_NAMES, STAND_IN
+from utils.data import CLASS_NAMES
 
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#BF5300", "#00523C", "#6B6B6B"
 WIDTH = 8.3  # inches: with the border that Jupyter adds 841 pixels, which fit in JupyterLab beside its open side bar
@@ -19,40 +19,10 @@ SPLIT_STYLES = {
     "test": {"color": GREEN, "hatch": "..."},
 }
 
-_mark = ""
 
-
-def use_style():
-    """Set font sizes, resolution and grid for every figure that follows."""
-    plt.rcParams.update(
-        {
-            "figure.dpi": 100,
-            "figure.constrained_layout.use": True,
-            "font.size": 12,
-            "axes.titlesize": 12,
-            "figure.titlesize": 14,
-            "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILLION, GREEN, GREY]),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": False,
-            "image.interpolation": "nearest",
-        }
-    )
-
-
-def mark_source(source):
-    """Remember where the images come from, so that every later title says so if they are the stand-in.
-
-    Args:
-        source: the `source` of a `Cifar10`.
-    """
-    global _mark
-    _mark = f"\n({STAND_IN})" if source == STAND_IN else ""
-
-
-def title(text):
-    """Return `text` as a plot title, followed by the stand-in's mark where `mark_source` was given the stand-in."""
-    return text + _mark
+def unmarked():
+    """A context for figures that show no images of this run: the stand-in's mark stays away."""
+    return plt.rc_context({"figure.hooks": []})
 
 
 def _panels(count, columns, height, width=WIDTH):
@@ -83,7 +53,7 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)  # a white image would look like none
         axis.set_title(caption, fontsize=11)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -103,7 +73,7 @@ def class_counts(splits):
         counts = np.bincount(labels, minlength=len(CLASS_NAMES))
         axis.bar(places, counts, width, label=name, edgecolor="white", linewidth=0, **SPLIT_STYLES[name])
     axis.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=30, ha="right")
-    axis.set(ylabel="images", title=title("Images of each class in each split"))
+    axis.set(ylabel="images", title="Images of each class in each split")
     axis.figure.legend(ncols=len(splits), loc="outside lower center", frameon=False)
     return axis
 
@@ -128,7 +98,7 @@ def channels(image, caption):
         axis.set(xlabel="column", xticks=[0, 15, 31], yticks=[0, 15, 31])
     axes[0].set_ylabel("row")
     figure.colorbar(shown, ax=axes, label="pixel value", ticks=[0, 64, 128, 192, 255], shrink=0.8)
-    figure.suptitle(title(caption))
+    figure.suptitle(caption)
     return figure
 
 
@@ -146,7 +116,7 @@ def pixel_histogram(counts):
     for channel, (name, colour, style) in zip(counts, styles, strict=True):
         axis.plot(100 * channel / channel.sum(), style, color=colour, label=f"{name} channel")
     axis.set(xlabel="pixel value", ylabel="share of the pixels (%)", xticks=[0, 64, 128, 192, 255], ylim=(0, None))
-    axis.set_title(title("How often each pixel value occurs"))
+    axis.set_title("How often each pixel value occurs")
     axis.figure.legend(ncols=3, loc="outside lower center", frameon=False)
     return axis
 
@@ -167,7 +137,7 @@ def label_histograms(batches, heading):
         axis.set_title(caption)
         axis.tick_params(axis="x", rotation=90)
     axes[0, 0].set_ylabel("images in the batch")
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -190,7 +160,7 @@ def filter_responses(image, maps, heading):
         axis.set(xlabel="column", ylabel="row", xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
     bar = {"location": "bottom", "shrink": 0.6, "aspect": 30, "ticks": plt.MaxNLocator(5)}
     figure.colorbar(shown, ax=axes, label="output of the filter", **bar)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -213,7 +183,7 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
             axis.axvline(best_epoch, color=GREY, linestyle=":", label="best epoch")
         axis.set_ylabel(label)
     figure.legend(*axis.get_legend_handles_labels(), ncols=3, loc="outside lower center", frameon=False)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -234,7 +204,7 @@ def compare_curves(histories, heading, key="accuracy"):
         axis.set_ylabel(key)
         axis.set_title(name)
     figure.legend(*axis.get_legend_handles_labels(), ncols=2, loc="outside lower center", frameon=False)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -321,7 +291,7 @@ def correlations(matrices, heading):
         axis.set_title(caption)
     axes[0, 0].set_ylabel("number")
     figure.colorbar(shown, ax=axes, label="correlation", ticks=[-1, -0.5, 0, 0.5, 1])
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -354,7 +324,7 @@ def prediction(image, probabilities, label, axes=None):
     if bars.get_subplotspec().is_last_row():
         bars.set_xlabel("probability")
     figure = picture.figure
-    figure.suptitle(title("What the model answers"))
+    figure.suptitle("What the model answers")
     return figure
 
 
@@ -410,7 +380,7 @@ def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
         middle = {"ha": "center", "va": "center", "fontsize": SMALL, "color": GREY}
         for place, value in enumerate(np.diagonal(matrix)):
             axis.text(place + 0.5, place + 0.5, f"{value:.{digits}f}", **middle)
-    axis.set(xlabel="what the model answers", ylabel="what it is", title=title(heading))
+    axis.set(xlabel="what the model answers", ylabel="what it is", title=heading)
     axis.tick_params(length=0)
     axis.tick_params(axis="y", rotation=0)
     plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
@@ -444,7 +414,7 @@ def interval_histogram(values, low, high, heading, label):
     axis.hist(values, bins=30, color=BLUE, alpha=0.8)
     for bound in (low, high):
         axis.axvline(bound, color=VERMILLION, linestyle="--", label="bounds of the interval" if bound is low else None)
-    axis.set(xlabel=label, ylabel="how often", title=title(heading))
+    axis.set(xlabel=label, ylabel="how often", title=heading)
     axis.figure.legend(loc="outside lower center", frameon=False)
     return axis
 
@@ -468,7 +438,7 @@ def precision_recall(curves, heading, columns=5):
         axis.set_title(f"{name}\naverage {average:.2f}", fontsize=11)
         axis.set(xlim=(0, 1.02), ylim=(0, 1.05), xticks=[0, 1], yticks=[0, 1], xlabel="recall", ylabel="precision")
         axis.grid(alpha=0.3)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -495,7 +465,7 @@ def reliability_diagram(tables, heading):
         lower.bar(table["from"], table["images"], widths, align="edge", color=GREY, edgecolor="white")
         lower.set(xlabel="confidence", ylabel="images")
     figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", frameon=False)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -516,7 +486,7 @@ def class_accuracies(table, heading):
     axis.plot(table["people"], places + 0.12, "s", color=VERMILLION, label="people, one judgement")
     axis.set_yticks(places, table.index)
     axis.invert_yaxis()
-    axis.set(xlabel="right (%)", ylabel="class", title=title(heading))
+    axis.set(xlabel="right (%)", ylabel="class", title=heading)
     axis.grid(axis="x", alpha=0.3)
     axis.figure.legend(ncols=2, loc="outside lower center", frameon=False)
     return axis
@@ -540,7 +510,7 @@ def feature_maps(maps, heading):
             axis.imshow(values[..., number], cmap="cividis")
             axis.set(xticks=[], yticks=[])
         row[0].set_ylabel(caption, fontsize=SMALL)
-    figure.suptitle(title(heading))
+    figure.suptitle(heading)
     return figure
 
 
@@ -603,7 +573,7 @@ def scores(groups, threshold, label, heading):
     axis.axvline(threshold, color=GREY, linestyle="--", label="threshold")
     axis.set_yticks(range(len(groups)), groups)
     axis.set(xlabel=label, ylabel="pictures", ylim=(len(groups) - 0.4, -0.6))
-    axis.set_title(title(heading))
+    axis.set_title(heading)
     axis.figure.legend(ncols=3, loc="outside lower center", frameon=False)
     return axis
 

@@ -201,21 +201,6 @@ def width(png):
     return int.from_bytes(base64.b64decode(png[:32])[16:20], "big")
 
 
-def check_titles(nb):
-    """Plot titles go through plotting.title, which marks the stand-in; no text is written as a title directly."""
-    found = []
-    for identifier, tree in syntax_trees(nb):
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            name = ast.unparse(call.func)
-            words = {word.arg: word.value for word in call.keywords}
-            titles = [words["title"]] if "title" in words and re.search(r"\.(set|plot)\b", name) else []
-            if re.search(r"\b(set_title|suptitle|plt\.title)$", name):
-                titles += call.args[:1] + [words[word] for word in ("label", "t") if word in words]
-            literal = [title for title in titles if isinstance(title, ast.Constant | ast.JoinedStr | ast.BinOp)]
-            found += [f"{identifier}: the title {ast.unparse(title)} bypasses plotting.title" for title in literal]
-    return found
-
-
 def check_markers(nb):
     """nbval sees its markers only on lines of their own; and compares nothing where nothing was saved."""
     found = []

@@ -33,11 +33,9 @@ if not project.exists():  # only this notebook was opened, as in Colab
     except (OSError, subprocess.CalledProcessError):
         raise RuntimeError(f"No folder utils; git cannot clone {repository}: is there a network?") from None
 sys.path.insert(0, str(project))
-from utils import machine, plotting
+from utils import machine
 
-print(machine.describe_machine())
-profile = machine.current_profile()
-plotting.use_style()"""
+profile = machine.start()"""
 
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
 
