@@ -1,1 +1,13 @@
-"""The small shared module of the tutorial series; every notebook imports from it."""
+"""What the notebooks share. A file imports only files further down in this list:
+
+photos        a reader's picture, from wherever it is, to 32×32 pixels and to its answer                06
+plotting      figures that two notebooks or more draw                                                   01 to 06
+evaluation    calibration, a threshold for 'I do not know', two networks compared                       05, 06
+training      learning-rate schedule, whitened start, several views of an image, records of trainings   03 to 06
+pipelines     arrays to shuffled, augmented batches                                                     01 to 04
+networks      the networks by name, the published one with its weights                                  02 to 06
+data          CIFAR-10 as checked, read-only arrays, from five sources                                  01 to 06
+download      the archive from the first mirror that delivers it
+drawings      the stand-in where CIFAR-10 cannot be had
+machine       what runs here: start of a notebook, profile, processor, TPU, GPUs or CPU                 01 to 06
+"""

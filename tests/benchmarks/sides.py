@@ -143,8 +143,7 @@ def time_to_80_ours(run):
 
 def train_ours(row, run):
     """Our recipe on its whole schedule; what comes after the epoch that reaches the target does not count."""
-    from models.train import RECIPES
-    from utils.training import train
+    from models.train import RECIPES, train
 
     data = images(run)
     recipe, epochs = rows.SCHEDULES[row]
@@ -360,7 +359,7 @@ def predict_ours(run):
 
 
 def roofline_theirs(run):
-    from utils.training import fastest_precision
+    from utils.machine import fastest_precision
 
     sizes = (256, 512) if run.quick else (1_024, 2_048, 4_096)
     peaks = {kind: max(matrix_speed(size, kind) for size in sizes) for kind in ("float32", "bfloat16")}
