@@ -9,6 +9,8 @@ from tests.tools import sync
 
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
 
+PUBLISHED = sync.read_settings(sync.PROJECT)[0]
+
 
 @pytest.fixture
 def alone(tmp_path):
@@ -30,4 +32,11 @@ def in_colab(tmp_path, monkeypatch):
     (tmp_path / "stub/google/colab").mkdir(parents=True)
     (tmp_path / "stub/google/colab/__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
-    monkeypatch.setenv("TUTORIAL_REPOSITORY", (tmp_path / "series.git").as_uri())
+    redirect_git(monkeypatch, (tmp_path / "series.git").as_uri())
+
+
+def redirect_git(monkeypatch, address):
+    """Let git find the published series at another address."""
+    settings = {"COUNT": "1", "KEY_0": f"url.{address}.insteadOf", "VALUE_0": f"https://github.com/{PUBLISHED}"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)

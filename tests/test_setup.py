@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,51 +13,85 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
+from tests.conftest import redirect_git
 from tests.tools import check_python, parts, run, sync
 
 GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
 
 
-def run_setup(folder):
+def run_setup(folder, before=""):
     """Run the set-up cell as a notebook in `folder` does; what it prints, and which `utils` and profile it leaves."""
-    check = "import utils\nprint(*Path(utils.__file__).parts[-3:-1], profile.name)"
-    cells = [nbformat.v4.new_code_cell(source) for source in (parts.setup_cell(parts.UNPUBLISHED, "CPU"), check)]
+    after = "import utils\nprint(*Path(utils.__file__).parts[-3:-1], profile.name)"
+    cells = [nbformat.v4.new_code_cell(source) for source in (before, parts.setup_cell(parts.UNPUBLISHED), after)]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    (folder / "01_alone.ipynb").write_text(sync.notebook_text(notebook), encoding="utf-8")
     os.environ.pop("PYTEST_CURRENT_TEST", None)  # a kernel that sees it does not show what native code writes to stderr
     run.execute(notebook, folder, run.Progress("set-up", notebook))
-    assert {output.name for cell in cells for output in cell.outputs} == {"stdout"}
-    return ["".join(output.text for output in cell.outputs) for cell in cells]
+    assert {output.name for cell in cells[1:] for output in cell.outputs} == {"stdout"}
+    return ["".join(output.text for output in cell.outputs) for cell in cells[1:]]
 
 
-def test_a_notebook_alone_clones_the_series_once_also_where_colab_is(alone, in_colab, tmp_path):
-    said, used = run_setup(alone)
-    assert used == "series utils test\n"
-    assert "tensorflow" in said.splitlines()[0] and len(said.splitlines()) == 2
-    assert str(tmp_path) not in said
-    shutil.rmtree(tmp_path / "series.git")
-    assert run_setup(alone) == [said, used]
-
-
-def test_a_notebook_of_the_series_uses_the_folder_above(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
+@pytest.fixture
+def series(tmp_path):
+    """The code of the series in a folder of its own, with its folders of notebooks."""
     shutil.copytree(sync.PROJECT / "utils", tmp_path / "series/utils")
-    (tmp_path / "series/notebooks").mkdir()
-    assert run_setup(tmp_path / "series/notebooks")[1] == "series utils test\n"
+    for name in ("notebooks/deeper", "notebooks/solutions"):
+        (tmp_path / "series" / name).mkdir(parents=True)
+    return tmp_path / "series"
 
 
-def test_tensorflow_computes_also_where_another_backend_is_preset(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    shutil.copytree(sync.PROJECT / "utils", tmp_path / "utils")
-    assert ", tensorflow " in run_setup(tmp_path)[0]
+def test_a_notebook_alone_clones_the_series_once_and_says_so_also_where_colab_is(alone, in_colab, tmp_path):
+    said, used = run_setup(alone)
+    cloning, machine, profile = said.splitlines()
+    assert used == "image-classification utils test\n" and "Cloning into 'image-classification'" in cloning
+    assert ", tensorflow " in machine and profile.startswith("Profile test") and str(tmp_path) not in said
+    shutil.rmtree(tmp_path / "series.git")
+    assert run_setup(alone) == [f"{machine}\n{profile}\n", used]
 
 
-def test_a_clone_that_fails_is_said_in_one_sentence(alone, monkeypatch):
-    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
+@pytest.mark.parametrize("name", [".", "notebooks", "notebooks/deeper", "notebooks/solutions"])
+def test_a_notebook_of_the_series_uses_the_folder_above(series, name):
+    assert run_setup(series / name)[1] == "series utils test\n"
+
+
+def test_other_packages_called_utils_are_passed_over(series, tmp_path, monkeypatch):
+    for folder in (tmp_path / "installed", series / "notebooks"):
+        (folder / "utils").mkdir(parents=True)
+        (folder / "utils/__init__.py").write_text("raise ImportError('the wrong one')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    assert run_setup(series / "notebooks")[1] == "series utils test\n"
+
+
+PRESET = """
+import json, os, pathlib
+os.environ |= {"KERAS_BACKEND": "jax", "MPLBACKEND": "agg", "KERAS_HOME": os.getcwd()}
+pathlib.Path("keras.json").write_text(json.dumps({"backend": "jax", "image_data_format": "channels_first"}))
+"""
+
+
+def test_what_the_environment_presets_does_not_change_backend_images_and_figures(series):
+    ask = "\nimport keras, matplotlib\nprint(keras.backend.image_data_format(), matplotlib.get_backend())"
+    cells = [nbformat.v4.new_code_cell(code) for code in (PRESET, parts.setup_cell(parts.UNPUBLISHED), ask)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    run.execute(notebook, series / "notebooks", run.Progress("set-up", notebook))
+    assert ", tensorflow " in cells[1].outputs[0].text
+    assert re.fullmatch(r"channels_last .*inline.*\n", cells[2].outputs[0].text)
+
+
+@pytest.mark.parametrize("obstacle", ["no such address", "a folder of that name", "no git"])
+def test_a_clone_that_fails_is_said_in_one_sentence(alone, obstacle, monkeypatch, tmp_path):
+    redirect_git(monkeypatch, "file:///nowhere.git")
+    if obstacle == "a folder of that name":
+        (alone / "image-classification").mkdir()
+        (alone / "image-classification/notes.txt").touch()
+    if obstacle == "no git":
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/sh").symlink_to("/bin/sh")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(CellExecutionError) as caught:
         run_setup(alone)
     assert caught.value.ename == "RuntimeError"
-    assert caught.value.evalue == "No folder utils; git cannot clone file:///nowhere.git: is there a network?"
+    remedy = "start in the notebook's folder or go online."
+    assert caught.value.evalue == f"No utils in or above {alone}, nor a clone: {remedy}"
 
 
 OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.startswith("04")]
@@ -76,11 +111,6 @@ def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, m
     assert caught.value.evalue.startswith("tensorflow is not installed here. In Colab, choose Runtime > Change runtime")
 
 
-def test_a_machine_without_git_gets_the_same_sentence(alone, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("TUTORIAL_REPOSITORY", "file:///nowhere.git")
-    with pytest.raises(CellExecutionError, match="No folder utils; git cannot clone"):
-        run_setup(alone)
 
 
 @pytest.mark.parametrize(

@@ -206,12 +206,6 @@ def test_the_set_up_output_outlives_a_new_address_but_not_new_code(root):
     assert parts.find_cell(nb, "setup").outputs == [] and parts.find_cell(nb, "count").outputs
 
 
-def test_only_a_notebook_for_tpus_leaves_the_backend_to_the_cell_before():
-    on_cpu, on_gpu, on_tpu = (parts.setup_cell("someone/else", runtime) for runtime in parts.ACCELERATORS)
-    assert '"KERAS_BACKEND": "tensorflow"' in on_cpu and on_gpu == on_cpu
-    assert on_tpu == on_cpu.replace('"KERAS_BACKEND": "tensorflow", ', "") != on_cpu
-
-
 @pytest.mark.parametrize(("runtime", "hardware"), [("CPU", None), ("GPU", "T4"), ("TPU", "V5E1")])
 def test_colab_is_asked_for_the_runtime(runtime, hardware):
     metadata = parts.metadata({"runtime": runtime})
@@ -220,8 +214,8 @@ def test_colab_is_asked_for_the_runtime(runtime, hardware):
 
 
 def test_the_set_up_cell_is_short_and_names_the_repository_once():
-    cell = parts.setup_cell("someone/else", "CPU")
-    assert len(cell.splitlines()) <= 20
+    cell = parts.setup_cell("someone/else")
+    assert len(cell.splitlines()) <= 12
     assert cell.count("someone/else") == 1 and parts.UNPUBLISHED not in cell
     nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]))
 

@@ -8,12 +8,12 @@ UTILS = {
     "machine": """
 import os
 class Profile: name = os.environ.get("TUTORIAL_PROFILE", "class")
-def current_profile(): return Profile()
+def choose_profile(): return Profile()
 def describe_machine(): return "2 CPU cores"
 def find_accelerator(): return ""
 def start():
     print(describe_machine())
-    return current_profile()
+    return choose_profile()
 """,
     "data": """
 import os

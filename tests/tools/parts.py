@@ -19,20 +19,14 @@ FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in
 
 SETUP = """\
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}  # less of TensorFlow's own log
-repository = os.environ.get("TUTORIAL_REPOSITORY", "https://github.com/OWNER/REPO")
-clone = Path.cwd() / repository.split("/")[-1].removesuffix(".git")
-project = next((p for p in (Path.cwd(), *Path.cwd().parents) if (p / "utils/machine.py").exists()), clone)
-if not project.exists():  # only this notebook was opened, as in Colab
-    try:
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, clone.name], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise RuntimeError(f"No folder utils; git cannot clone {repository}: is there a network?") from None
-sys.path.insert(0, str(project))
+places = [*Path("_").absolute().parents, Path("image-classification").absolute()]
+found = [place for place in places if (place / "utils/machine.py").exists()]
+if not found and os.system(f"git clone --depth 1 https://github.com/OWNER/REPO {places[-1].name} 2>&1"):
+    raise RuntimeError(f"No utils in or above {places[0]}, nor a clone: start in the notebook's folder or go online.")
+sys.path.insert(0, str([*found, places[-1]][0]))
 from utils import machine
 
 profile = machine.start()"""
@@ -101,10 +95,9 @@ def solutions_entry(entry):
     )
 
 
-def setup_cell(repository, runtime):
-    """Source of the cell `setup`. Where the runtime is a TPU, the cell before it chooses the backend."""
-    source = SETUP.replace(UNPUBLISHED, repository)
-    return source.replace('"KERAS_BACKEND": "tensorflow", ', "") if runtime == "TPU" else source
+def setup_cell(repository):
+    """Source of the cell `setup`, which clones `repository` ("owner/name") where only the notebook was opened."""
+    return SETUP.replace(UNPUBLISHED, repository)
 
 
 def badge(entry):

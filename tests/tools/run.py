@@ -29,7 +29,7 @@ LOAD_IMAGES = """
 import json, sys
 from utils import data, machine
 try:
-    profile = machine.current_profile()
+    profile = machine.choose_profile()
     images = data.load_cifar10()
     facts = {"profile": profile.name, "source": images.source, "stand_in": images.is_stand_in}
     facts["accelerator"] = machine.find_accelerator()

@@ -72,7 +72,7 @@ def update_notebook(entries, position, repository):
     notebook = parts.read_notebook(entries[position].path)
     wanted = [
         ("title", "markdown", parts.title_cell(entries, position)),
-        ("setup", "code", parts.setup_cell(repository, entries[position].runtime)),
+        ("setup", "code", parts.setup_cell(repository)),
         ("navigation", "markdown", parts.navigation(entries, position)),
     ]
     return update(notebook, wanted, notebook.metadata.tutorial)
@@ -82,7 +82,7 @@ def update_solutions(entry, repository):
     """The solutions to the notebook of `entry` as they should be, and the names of the parts that were not."""
     wanted = [
         ("title", "markdown", parts.solutions_title(entry)),
-        ("setup", "code", parts.setup_cell(repository, entry.runtime)),
+        ("setup", "code", parts.setup_cell(repository)),
     ]
     notebook = parts.read_notebook(parts.solutions_entry(entry).path)
     return update(notebook, wanted, {"runtime": entry.runtime})
