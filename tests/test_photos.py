@@ -1,10 +1,10 @@
 """Pictures come from anywhere, upright and in colour, or with one sentence why not; the table says what they show."""
 
-import inspect
 import io
 import os
 import struct
 import sys
+import time
 import zlib
 
 import keras
@@ -24,7 +24,6 @@ from utils.photos import (
     WAYS,
     classify,
     gather,
-    load_folder,
     load_image,
     to_cifar_size,
 )
@@ -85,64 +84,39 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     two_halves().save(tmp_path / "halves.png")
     assert load_image("~/halves.png").size == (64, 48)
-    assert list(load_folder("~")) == ["halves.png"]
+    assert list(gather("~")) == ["halves.png"]
 
 
-def test_a_missing_file_names_similar_ones_or_what_there_is(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    assert refusal(folder / "cat.jpg", FileNotFoundError).endswith("found none; the pictures there: none.")
-    for name in ("Cat.JPG", "cats.jpg", "ship.png", "notes.txt"):
-        (folder / name).touch()
-    message = refusal(folder / "CATT.jpg", FileNotFoundError)
-    assert message == f"{folder}/CATT.jpg: expected a picture file, found none; similar names there: Cat.JPG, cats.jpg."
-    message = refusal(str(folder / "aeroplane_at_dawn.webp"), FileNotFoundError)
-    assert message.endswith("the pictures there: Cat.JPG, cats.jpg, ship.png.")
-    for number in range(4):
-        (folder / f"{number}.png").touch()
-    message = refusal(str(folder / "aeroplane_at_dawn.webp"), FileNotFoundError)
-    assert message.endswith("the pictures there: 0.png, 1.png, 2.png, 3.png, Cat.JPG and 2 more.")
-
-
-def test_a_missing_folder_is_named_and_what_may_have_been_an_address():
-    message = refusal("www.example.org/cat.jpg", FileNotFoundError)
-    assert message.endswith("there is no folder www.example.org either (an address begins with https://).")
-    assert "found none" in refusal("a\0b", FileNotFoundError)
+def test_a_missing_file_is_refused_and_said_what_can_be_given(tmp_path):
+    for missing in (tmp_path / "cat.jpg", "file:///tmp/cat.jpg", "www.example.org/cat.jpg"):
+        assert refusal(missing, FileNotFoundError) == (
+            f"{missing}: expected a picture, found none that can be read (No such file or directory); give a path, "
+            "an http or https address, bytes, a file opened in binary mode or a PIL image."
+        )
+    assert "none that can be read (embedded null byte)" in refusal("a\0b")
 
 
 def test_what_is_no_ordinary_file_is_refused_without_opening_it(tmp_path):
-    assert "found a folder; give the path of a file, or a folder to load_folder" in refusal(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    assert "found a device or a pipe" in refusal(tmp_path / "pipe")
-    assert "found a device or a pipe" in refusal("/dev/zero")
-    message = refusal("x" * 300)
-    assert message.startswith("x" * 80 + "…: ") and "cannot be opened (File name too long)" in message
-
-
-def test_only_http_addresses_are_addresses():
-    assert refusal("data:image/png;base64," + "A" * 9_999).startswith("data:image/png;base64,AAA")
-    for source in ("data:image/png;base64," + "A" * 9_999, "file:///tmp/cat.jpg", "FTP://example.org/cat.jpg"):
-        message = refusal(source)
-        scheme = source.partition(":")[0]
-        assert f"expected a path, or an http or https address, found {scheme}:; save the picture as a file" in message
-        assert len(message) < 250
+    for place in (tmp_path, tmp_path / "pipe", "/dev/zero"):
+        assert "it is a folder, which gather reads, a device or a pipe" in refusal(place)
+    for place in ("x" * 300, "data:image/png;base64," + "A" * 9_999):
+        message = refusal(place)
+        assert message.startswith(f"{place[:80]}…: ") and "(File name too long)" in message and len(message) < 250
 
 
 @pytest.mark.parametrize("source", [None, 5, ["cat.jpg"], {}])
 def test_other_types_are_refused(source):
-    with pytest.raises(
-        ValueError, match=f"^load_image: expected a path, .* PIL image; found {type(source).__name__}.$"
-    ):
-        load_image(source)
+    assert f"none that can be read (expected str, bytes or os.PathLike object, not {type(source).__name__})" in refusal(
+        source
+    )
 
 
 def test_an_open_file_is_read_in_binary_mode(tmp_path):
     path = tmp_path / "halves.png"
     two_halves().save(path)
     with open(path) as file:
-        assert (
-            refusal(file) == f"{path}: expected a file opened in binary mode, found text mode; open it with mode 'rb'."
-        )
+        assert "not TextIOWrapper); give a path, " in refusal(file)
     with open(path, "rb") as file:
         file.read()
         assert refusal(file).startswith(f"{path}: expected a picture, found nothing, 0 bytes;")
@@ -159,25 +133,21 @@ class Trap(QuietHandler):
 
     def do_GET(self):
         self.agents.append(self.headers["User-Agent"])
-        if self.path == "/round":
-            self.send_response(302)
-            self.send_header("Location", "/round")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.flush_headers()
-        while not self.server.closing.is_set():
-            if self.path == "/headers":
+        self.send_response(302 if self.path in ("/round", "/redirect") else 200)
+        if self.path in ("/round", "/redirect"):
+            self.send_header("Location", self.path)
+        if self.path == "/headers":
+            self.flush_headers()
+            while not self.server.closing.wait(0.02):
                 self.wfile.write(b"X-Slow: 1\r\n")
-                self.server.closing.wait(0.05)
-            else:
-                if not Trap.sent:
-                    self.end_headers()
-                Trap.sent += self.wfile.write(bytes(1 << 16))
+        self.end_headers()
+        while self.path != "/round" and not self.server.closing.is_set():
+            Trap.sent += self.wfile.write(bytes(1 << 16))
 
 
-@pytest.fixture(scope="module")
-def trap():
+@pytest.fixture
+def trap(monkeypatch):
+    monkeypatch.setattr(Trap, "sent", 0)
     with LocalServer(Trap) as server:
         yield server.address
 
@@ -186,7 +156,7 @@ def trap():
     "behaviour, reason",
     {
         "404": "none (the server answered 404 Not Found); check the address and the network",
-        "html": "a web page; open it in a browser and take the address of the picture itself",
+        "html": "a web page; open it and take the address of the picture itself",
         "truncated": "none (broke off); check",
         "hanging-up": "none (no usable answer (ConnectionError)); check",
         "dead": "none (Connection refused); check",
@@ -201,25 +171,23 @@ def test_an_address_without_a_picture_says_why(behaviour, reason):
 
 @pytest.mark.parametrize("behaviour", ["silent", "stalling", "dribbling"])
 def test_a_host_that_keeps_one_waiting_is_left(behaviour):
+    start = time.monotonic()
     with MirrorServer(bytes(100_000)) as server:
         message = refusal(server.url(behaviour), seconds=0.5)
-    assert "expected a picture, found nothing complete within 0.5 s; check the address and the network, or" in message
+    assert time.monotonic() - start < 3
+    assert (
+        "expected a picture, found none (nothing complete within 0.5 s); check the address and the network" in message
+    )
 
 
-def test_endless_headers_and_redirects_come_to_an_end(trap):
-    assert "found nothing complete within 0.5 s" in refusal(f"{trap}/headers", seconds=0.5)
+def test_what_has_no_end_comes_to_one(trap):
+    assert "(nothing complete within 0.5 s)" in refusal(f"{trap}/headers", seconds=0.5)
     assert "(TooManyRedirects)" in refusal(f"{trap}/round")
     assert "cifar10-tutorial" in Trap.agents[-1]
-
-
-def test_an_endless_body_is_read_up_to_the_limit(trap):
     message = refusal(f"{trap}/endless", seconds=60)
     assert message == f"{trap}/endless: expected at most 20 MB, found more; save it as JPEG or PNG in a smaller size."
     assert MOST_BYTES < Trap.sent < 2 * MOST_BYTES
-
-
-def test_there_is_an_answer_within_fifteen_seconds_unless_one_wants_to_wait():
-    assert inspect.signature(load_image).parameters["seconds"].default < 15
+    assert "(TooManyRedirects)" in refusal(f"{trap}/redirect", seconds=60) and Trap.sent < 4 * MOST_BYTES
 
 
 def test_without_network_or_with_an_impossible_address_it_is_said():
@@ -234,14 +202,14 @@ def test_without_network_or_with_an_impossible_address_it_is_said():
     "content, found",
     [
         (b"", "nothing, 0 bytes; save or download it again"),
-        (b"\n <!DOCTYPE HTML><html></html>", "a web page; open it in a browser"),
-        (b"\xef\xbb\xbf<html>", "a web page; open it in a browser"),
+        (b"\n <!DOCTYPE HTML><html></html>", "a web page; open it and"),
+        (b"\xef\xbb\xbf<html>", "a web page; open it and"),
         (b"<?xml version='1.0'?>\n<svg width='3'/>", "an SVG drawing; save it as JPEG or PNG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "a HEIC or AVIF photo, or a film; save it as JPEG or PNG"),
-        ("version 1\noid größer".encode(), "text; give the picture itself instead of 'version 1 oid größer'"),
+        ("version 1\noid größer".encode(), "text; give the picture itself"),
         (b"\xff\xd8", "only the beginning of one, or a damaged one; save or download it again"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text; give"),
-        (bytes(300), "300 bytes of another kind; save it as JPEG or PNG"),
+        (bytes(300), "bytes of another kind; save it as JPEG or PNG"),
     ],
 )
 def test_what_is_no_picture_is_called_what_it_is(content, found, tmp_path):
@@ -282,7 +250,7 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(recwarn):
 
 def test_too_many_bytes_are_refused(tmp_path):
     path = tmp_path / "cat.png"
-    for size, found in ((MOST_BYTES, "20,000,000 bytes of another kind"), (MOST_BYTES + 1, "more; save")):
+    for size, found in ((MOST_BYTES, "bytes of another kind"), (MOST_BYTES + 1, "more; save")):
         with open(path, "wb") as file:
             file.truncate(size)
         assert f", found {found}" in refusal(path)
@@ -300,7 +268,10 @@ def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else():
 FUZZER = """
 import faulthandler, io, random, warnings
 from PIL import Image
-from utils.photos import load_image
+from utils import machine
+
+with machine.native_log_discarded():
+    from utils.photos import load_image
 
 faulthandler.enable()
 warnings.simplefilter("error")
@@ -529,7 +500,7 @@ def folder(tmp_path):
     """Three pictures, three unreadable ones, and what is none."""
     folder = tmp_path / "photos"
     (folder / "inside.png").mkdir(parents=True)
-    for name, colour in (("10.png", RED), ("9.JPG", BLUE), ("a.webp", WHITE)):
+    for name, colour in (("1.png", RED), ("2.JPG", BLUE), ("a.webp", WHITE)):
         Image.new("RGB", (700, 300), colour).save(folder / name)
     for name in (".hidden.png", "notes.txt", "LICENSES.md"):
         (folder / name).write_text("no picture", encoding="utf-8")
@@ -540,11 +511,11 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_read_in_order_and_says_what_it_could_not_read(folder, capsys):
-    pictures = load_folder(folder)
-    assert list(pictures) == ["9.JPG", "10.png", "a.webp"]
+    pictures = gather(folder)
+    assert list(pictures) == ["1.png", "2.JPG", "a.webp"]
     assert {picture.mode for picture in pictures.values()} == {"RGB"}
     assert capsys.readouterr().out == (
-        f"3 of 6 pictures in {folder} could not be read: broken.gif, drawing.svg, gone.png (see .unreadable).\n"
+        "3 of 6 pictures could not be read (see .unreadable): broken.gif, drawing.svg, gone.png.\n"
     )
     assert list(pictures.unreadable) == ["broken.gif", "drawing.svg", "gone.png"]
     assert pictures.unreadable["drawing.svg"] == (
@@ -552,55 +523,46 @@ def test_a_folder_is_read_in_order_and_says_what_it_could_not_read(folder, capsy
     )
 
 
-def test_a_folder_of_good_pictures_says_nothing(folder, capsys):
-    for name in ("broken.gif", "drawing.svg", "gone.png"):
-        (folder / name).unlink()
-    assert load_folder(str(folder)).unreadable == {}
-    assert capsys.readouterr().out == ""
-
-
 def test_large_pictures_of_a_folder_are_reduced_and_show_the_model_the_same(tmp_path):
     rows, columns = np.indices((900, 1500)) / 300
     waves = 127 + 120 * np.sin(np.stack([3 * rows + columns, 5 * columns, rows * columns], axis=-1))
-    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "waves.png")
-    reduced, whole = load_folder(tmp_path)["waves.png"], load_folder(tmp_path, longest_side=None)["waves.png"]
+    for name in ("waves.png", "again.png"):
+        Image.fromarray(waves.astype(np.uint8)).save(tmp_path / name)
+    reduced, whole = gather(tmp_path)["waves.png"], gather(tmp_path / "waves.png")["waves.png"]
     assert reduced.size == (512, 307) and whole.size == (1500, 900)
     for how in WAYS:
         difference = to_cifar_size(reduced, how).astype(int) - to_cifar_size(whole, how)
         assert abs(difference).max() <= 2
 
 
-def test_what_is_no_folder_of_pictures_is_refused(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match="photos: expected a folder of pictures, found none .*; correct the path"
-    ):
-        load_folder(tmp_path / "photos")
-    (tmp_path / "photos").touch()
-    with pytest.raises(ValueError, match=r"found none \(Not a directory\); correct the path"):
-        load_folder(tmp_path / "photos")
-    with pytest.raises(
-        ValueError, match=r"expected pictures in this folder, found none; copy some into it \(.bmp .gif"
-    ):
-        load_folder(tmp_path)
-
-
 # One choice for all
 
 
-def test_a_choice_may_be_one_picture_or_a_folder(folder, tmp_path, capsys):
-    path, content = folder / "10.png", (folder / "10.png").read_bytes()
-    for choice, name in ((path, "10.png"), (str(path), "10.png"), (content, "the picture")):
+def test_a_choice_may_be_one_picture_or_several(folder, capsys):
+    path, content = folder / "1.png", (folder / "1.png").read_bytes()
+    for choice, name in ((path, "1.png"), (str(path), "1.png"), (content, "the picture")):
         pictures = gather(choice)
         assert list(pictures) == [name] and pictures[name].size == (700, 300) and pictures.unreadable == {}
     with MirrorServer(content) as server:
-        assert list(gather(server.url("good") + "?width=500#top")) == ["good"]
-    assert list(gather(str(folder))) == ["9.JPG", "10.png", "a.webp"]
-    assert "3 of 6 pictures" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="similar names there: 10.png"):
-        gather(folder / "10.pn")
-    for name in ("9.JPG", "10.png", "a.webp"):
+        assert list(gather(server.url("good") + "?width=500")) == ["good"]
+        start = time.monotonic()
+        pictures = gather({name: server.url(name) for name in ("silent", "good", "stalling", "dribbling")}, seconds=1)
+        assert time.monotonic() - start < 3
+    assert list(pictures) == ["good"] and list(pictures.unreadable) == ["silent", "stalling", "dribbling"]
+    assert capsys.readouterr().out.startswith("3 of 4 pictures could not be read")
+    assert gather({"empty": b""}).unreadable["empty"].startswith("the picture: expected a picture, found nothing")
+
+
+def test_without_a_readable_picture_the_reason_is_raised(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: expected a picture, found none"):
+        gather(tmp_path / "nowhere")
+    for name in ("1.png", "2.JPG", "a.webp"):
         (folder / name).unlink()
     with pytest.raises(ValueError, match="broken.gif: expected a picture"):
+        gather(folder)
+    for name in ("broken.gif", "drawing.svg", "gone.png"):
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match="photos: expected at least one picture, found none; choose .* JPEG, PNG"):
         gather(folder)
 
 
@@ -628,12 +590,12 @@ def colab(monkeypatch):
 def test_in_colab_files_are_uploaded_and_the_drive_is_connected(colab, capsys):
     pictures = gather("upload")
     assert list(pictures) == ["a cat.png"] and list(pictures.unreadable) == ["notes.txt"]
-    assert "1 of 2 pictures in the upload could not be read: notes.txt" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="/content/drive/MyDrive/cat.jpg: expected a picture file, found none"):
+    assert "1 of 2 pictures could not be read (see .unreadable): notes.txt" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="/content/drive/MyDrive/cat.jpg: expected a picture, found none"):
         gather("/content/drive/MyDrive/cat.jpg")
     assert colab.mounted == ["/content/drive"]
     colab.uploaded = {}
-    with pytest.raises(ValueError, match="upload: expected at least one picture, found none; run this again"):
+    with pytest.raises(ValueError, match="upload: expected at least one picture, found none; choose"):
         gather("upload")
 
 
@@ -712,8 +674,6 @@ def test_a_thousand_pictures_are_one_call(model):
     table = classify(model, shades)
     assert model.calls == [(1_000, 1_000)] and len(table) == 1_000
     assert table["airplane"].iloc[:256].is_monotonic_increasing and table["airplane"].nunique() == 256
-    classify(model, [Image.fromarray(image) for image in shades[:30]], batch_size=7)
-    assert model.calls[1:] == [(30, 7)]
 
 
 def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
@@ -746,9 +706,9 @@ def test_below_the_threshold_a_picture_is_not_known(model, score):
 
 
 def test_an_unreadable_picture_of_a_folder_is_a_row_with_its_reason(model, folder, tmp_path):
-    table = classify(model, load_folder(folder), threshold=-100)
-    assert table["file"].tolist() == ["9.JPG", "10.png", "a.webp", "broken.gif", "drawing.svg", "gone.png"]
-    assert table["class"].tolist()[:2] == ["bird", "airplane"]
+    table = classify(model, gather(folder), threshold=-100)
+    assert table["file"].tolist() == ["1.png", "2.JPG", "a.webp", "broken.gif", "drawing.svg", "gone.png"]
+    assert table["class"].tolist()[:2] == ["airplane", "bird"]
     assert table["reason"].notna().tolist() == [False] * 3 + [True] * 3
     assert "an SVG drawing" in table["reason"][4]
     assert table.loc[3:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
@@ -757,17 +717,10 @@ def test_an_unreadable_picture_of_a_folder_is_a_row_with_its_reason(model, folde
     assert again["file"].tolist() == table["file"].tolist() and again["class"].isna().sum() == 3
 
 
-def test_a_folder_without_a_readable_picture_is_a_table_of_reasons(model, tmp_path, capsys):
-    (tmp_path / "empty.png").touch()
-    table = classify(model, load_folder(tmp_path))
-    assert table["file"].tolist() == ["empty.png"] and "0 bytes" in table["reason"][0]
-    assert not model.calls and "1 of 1 pictures" in capsys.readouterr().out
-
-
 def test_nothing_unreadable_outside_a_folder_is_passed_over(model, tmp_path):
-    with pytest.raises(FileNotFoundError, match="cat.jpg: expected a picture file, found none"):
+    with pytest.raises(FileNotFoundError, match="cat.jpg: expected a picture, found none"):
         classify(model, [two_halves(), tmp_path / "cat.jpg"])
-    with pytest.raises(ValueError, match="load_image: expected a path, .* found NoneType"):
+    with pytest.raises(ValueError, match="expected a picture, found none .* not NoneType"):
         classify(model, None)
     for nothing in ([], {}):
         with pytest.raises(ValueError, match="classify: expected at least one picture, found none; give it a picture"):
@@ -775,39 +728,31 @@ def test_nothing_unreadable_outside_a_folder_is_passed_over(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pixels, message",
+    "pixels, found",
     [
-        (
-            np.ones((2, 32, 32, 3), np.float32),
-            "expected uint8 .*, found float32 from 1 to 1; they seem divided by 255, whi",
-        ),
-        (np.zeros((40, 30, 3)), "found float64 from 0 to 0; they seem divided by 255"),
-        (
-            np.full((2, 32, 32, 3), 254.5),
-            "found float64 from 254 to 254; convert them, if nothing is lost, with astype",
-        ),
-        (np.full((2, 32, 32, 3), 300), "found int64 from 300 to 300; convert"),
-        (np.ones((2, 3, 32, 32), np.uint8), r"expected shape \(n, height, width, 3\), found \(2, 3, 32, 32\); put the"),
-        (
-            np.ones((32, 32), np.uint8),
-            r"expected shape \(height, width, 3\), found \(32, 32\); put the three colours last",
-        ),
-        (np.ones((0, 32, 32, 3), np.uint8), r"found \(0, 32, 32, 3\)"),
-        ([np.ones((1, 32, 32, 3), np.uint8)], r"expected shape \(height, width, 3\), found \(1, 32, 32, 3\)"),
+        (np.ones((2, 32, 32, 3), np.float32), "float32 of shape (32, 32, 3) up to 1; give it"),
+        (np.zeros((40, 30, 3)), "float64 of shape (40, 30, 3) up to 0"),
+        (np.full((2, 32, 32, 3), 254.5), "float64 of shape (32, 32, 3) up to 254"),
+        (np.full((2, 32, 32, 3), 300), "int64 of shape (32, 32, 3) up to 300"),
+        (np.ones((2, 3, 32, 32), np.uint8), "uint8 of shape (3, 32, 32)"),
+        (np.ones((32, 32), np.uint8), "uint8 of shape (32, 32)"),
+        ([np.ones((0, 32, 3), np.uint8)], "uint8 of shape (0, 32, 3); give it"),
+        ([np.ones((1, 32, 32, 3), np.uint8)], "uint8 of shape (1, 32, 32, 3)"),
     ],
 )
-def test_arrays_that_are_not_pixels_from_a_file_are_refused(model, pixels, message):
-    with pytest.raises(ValueError, match=f"^the pixels: .*{message}"):
+def test_arrays_that_are_not_pixels_from_a_file_are_refused(model, pixels, found):
+    with pytest.raises(ValueError) as refused:
         classify(model, pixels)
-    assert not model.calls
+    assert str(refused.value).startswith(
+        "the pixels: expected uint8 from 0 to 255 of shape (height, width, 3), found " + found
+    )
+    assert "not divided by 255, which the model does itself" in str(refused.value) and not model.calls
 
 
 def test_softmax_is_not_applied_twice():
     shades = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(32, axis=1).repeat(32, axis=2).repeat(3, axis=3)
     for count in (1, 20):
-        with pytest.raises(
-            ValueError, match="returns logits, found one that returns probabilities, .* second time; build"
-        ):
+        with pytest.raises(ValueError, match="returns logits, found probabilities, .* second time; build"):
             classify(network("softmax"), shades[:count])
     summing_to_one = network(weight=0)
     summing_to_one.layers[2].set_weights([np.zeros((3, 10)), np.r_[-1.0, np.ones(8), -6.0]])
@@ -819,16 +764,13 @@ def test_other_classes_are_named_and_a_model_of_other_classes_is_refused(model):
     table = classify(own, two_halves(right=RED), class_names=["mug", "cup", "glass"])
     assert list(table)[-3:] == ["mug", "cup", "glass"] and table["class"][0] == "mug"
     with pytest.raises(
-        ValueError, match=r"one logit for each of airplane, .*; found an output of shape \(1, 3\); give"
+        ValueError, match=r"one finite logit for each of airplane, .*, found an output of shape \(1, 3\), .*; give"
     ):
         classify(own, two_halves())
 
 
 def test_a_model_that_fell_to_pieces_is_refused():
-    with pytest.raises(ValueError, match="expected finite logits, found NaN or infinite ones"):
+    with pytest.raises(
+        ValueError, match="expected one finite logit for each of airplane, .* 70% of it finite; .* train it again"
+    ):
         classify(network(weight=np.nan), two_halves())
-
-
-def test_importing_the_module_imports_neither_tensorflow_nor_keras():
-    outcome = run_python("import sys, utils.photos; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))")
-    assert (outcome.stdout, outcome.stderr) == ("set()\n", "")
