@@ -51,12 +51,13 @@ class Pictures(dict):
         self.unreadable = unreadable
 
 
-def load_image(source, *, seconds=10, longest_side=None):
+def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
     """Read one picture (JPEG, PNG, WebP, GIF, BMP or TIFF): RGB, upright, on white, the first of several.
 
     It may be a path, an address, bytes, a file opened in binary mode, or a PIL image, which stays as it is. A host may
-    take `seconds` to answer, and the picture to arrive; what has more pixels than `longest_side` is reduced to them. Of
+    take `seconds` to answer, and the picture to arrive; sides above `longest_side` are reduced to so many pixels. Of
     16-bit pixels 65,535 becomes 255; 32-bit ones, whose white nothing defines, are stretched from least to most.
+    What cannot be read raises a FileNotFoundError or a ValueError that says why.
     """
     content = None if isinstance(source, Image.Image) else _read(source, seconds)
     if content and len(content) > MOST_BYTES:
@@ -67,8 +68,7 @@ def load_image(source, *, seconds=10, longest_side=None):
             found = f"{image.width:,}×{image.height:,}"
             if 0 < image.width * image.height <= MOST_PIXELS:
                 image = _plain(ImageOps.exif_transpose(image))
-                if longest_side:
-                    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+                image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
                 return image
     except Image.DecompressionBombError:
         found = "far more"
@@ -85,14 +85,12 @@ def gather(choice, *, seconds=10):
     """Read what a reader chose; unreadable ones among several pictures stop nothing, and are printed.
 
     The choice is what `load_image` reads, a folder, or a dict by name; in Colab also "upload", or a path of the Google
-    Drive, which it asks to connect. Several pictures are read at the same time and reduced to 512 pixels, so that a
-    thousand fit into memory; a model sees the same up to rounding.
-
-    Returns:
-        `Pictures` in the order of the file names, or of the dict, which alone may come back empty.
+    Drive, which it asks to connect. Several pictures are read at the same time and reduced to sides of 512 pixels, so
+    that a thousand fit into memory; a model sees the same up to rounding. The `Pictures` are in the order of the file
+    names or of the dict, of which alone there may be none.
     """
     sources = choice if isinstance(choice, Mapping) else _sources(choice)
-    options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else None}
+    options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else MOST_PIXELS}
     with ThreadPoolExecutor() as pool:
         coming = {name: pool.submit(load_image, source, **options) for name, source in sources.items()}
     errors = {name: picture.exception() for name, picture in coming.items() if picture.exception()}
@@ -118,8 +116,7 @@ def to_cifar_size(image, how="crop"):
     image = _from_array(image) if hasattr(image, "shape") else load_image(image)
     if how == "crop":
         return np.array(ImageOps.fit(image, (32, 32), Image.Resampling.LANCZOS))
-    longest = max(image.size)
-    width, height = (32 if how == "squash" else max(1, round(32 * side / longest)) for side in image.size)
+    width, height = (32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size)
     small = Image.new("RGB", (32, 32), PAD_COLOUR)
     small.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((32 - width) // 2, (32 - height) // 2))
     return np.array(small)
@@ -138,7 +135,7 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
 
     Returns:
         DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess, score,
-        with a threshold whether it is known, the probability of every class, and the reason where it is unreadable.
+        known (with a threshold), the probability of every class, and the reason where one is unreadable.
     """
     if score not in ("energy", "confidence"):
         raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")
@@ -158,13 +155,13 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
 
 
 def _refusal(source, expected, found, remedy, kind=ValueError):
-    name = _name(source)
-    return kind(f"{name if len(name) <= 200 else f'{name[:80]}…'}: expected {expected}, found {found}; {remedy}.")
+    return kind(f"{_name(source)}: expected {expected}, found {found}; {remedy}.")
 
 
 def _name(source):
     name = os.fspath(source) if isinstance(source, _PATH) else str(getattr(source, "name", "the picture"))
-    return " ".join(name.split())
+    name = " ".join(name.split())
+    return name if len(name) <= 200 else f"{name[:80]}…"
 
 
 def _sources(choice):
@@ -173,15 +170,14 @@ def _sources(choice):
     try:
         if name.startswith("/content/drive/") and not os.path.ismount("/content/drive"):
             importlib.import_module("google.colab.drive").mount("/content/drive")
-        sources = importlib.import_module("google.colab.files").upload() if name == "upload" else None
+        if name == "upload":
+            return importlib.import_module("google.colab.files").upload()
     except ImportError:
         raise _refusal(choice, "Google Colab", "another place", "give the path of a picture or its address") from None
     if isinstance(choice, _PATH) and os.path.isdir(os.path.expanduser(choice)):
         paths = sorted(Path(choice).expanduser().glob("[!.]*.*"))
-        sources = {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
-    elif sources is None:
-        sources = {Path(name.partition("?")[0]).name or name: choice}
-    return sources
+        return {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
+    return {Path(name.partition("?")[0]).name or name: choice}
 
 
 def _read(source, seconds):
@@ -201,7 +197,7 @@ def _read(source, seconds):
     except (OSError, TypeError, ValueError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         found = f"none that can be read ({getattr(error, 'strerror', error)})"
-        remedy = "give a path, an http or https address, bytes, a file opened in binary mode or a PIL image"
+        remedy = "check the path, or give an http(s) address, bytes, a file opened in binary mode or a PIL image"
         raise _refusal(source, "a picture", found, remedy, kind) from None
 
 
