@@ -6,6 +6,7 @@ import struct
 import sys
 import time
 import zlib
+from random import Random
 
 import keras
 import numpy as np
@@ -58,6 +59,37 @@ def refusal(source, kind=ValueError, **options):
     assert type(raised.value) is kind and "\n" not in message
     assert ": expected " in message and message.endswith(".")
     return message
+
+
+class Counting(keras.Sequential):
+    """A network that remembers how many images every call of `predict` got."""
+
+    def predict(self, x, **options):
+        self.calls.append((len(x), options["batch_size"]))
+        return super().predict(x, **options)
+
+
+def network(activation=None, classes=10, weight=5.0):
+    """Mean colours to logits: red speaks for airplane, green for automobile, blue for bird."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
+    model = Counting([keras.Input((32, 32, 3)), *layers, keras.layers.Activation(activation or "linear")])
+    kernel = np.zeros((3, classes), np.float32)
+    np.fill_diagonal(kernel, weight)
+    layers[-1].set_weights([kernel, np.linspace(0, -0.9, classes, dtype=np.float32)])
+    model.calls = []
+    return model
+
+
+@pytest.fixture(scope="module")
+def shared_model():
+    return network()
+
+
+@pytest.fixture
+def model(shared_model):
+    shared_model.calls.clear()
+    return shared_model
 
 
 # Sources
@@ -151,17 +183,6 @@ def test_an_address_without_a_picture_says_why(behaviour, reason):
         assert refusal(url).startswith(f"{url}: expected a picture, found {reason}")
 
 
-@pytest.mark.parametrize("behaviour", ["silent", "stalling", "dribbling"])
-def test_a_host_that_keeps_one_waiting_is_left(behaviour):
-    start = time.monotonic()
-    with MirrorServer(bytes(100_000)) as server:
-        message = refusal(server.url(behaviour), seconds=0.5)
-    assert time.monotonic() - start < 3
-    assert (
-        "expected a picture, found none (nothing complete within 0.5 s); check the address and the network" in message
-    )
-
-
 def test_what_has_no_end_comes_to_one(trap):
     assert "(nothing complete within 0.5 s)" in refusal(f"{trap}/headers", seconds=0.5)
     assert "(TooManyRedirects)" in refusal(f"{trap}/round")
@@ -171,9 +192,8 @@ def test_what_has_no_end_comes_to_one(trap):
     message = refusal(f"{trap}/endless", seconds=60)
     assert message == f"{trap}/endless: expected at most 20 MB, found more; save it as JPEG or PNG in a smaller size."
     assert MOST_BYTES < Trap.sent < 2 * MOST_BYTES
-    assert (
-        "(TooManyRedirects)" in refusal(f"{trap}/redirect", seconds=60) and Trap.sent < 10 * MOST_BYTES
-    )  # what lies in buffers
+    assert "(TooManyRedirects)" in refusal(f"{trap}/redirect", seconds=60)
+    assert Trap.sent < 10 * MOST_BYTES  # what lies in the buffers of thirty connections
 
 
 # What is no picture, or not a whole one
@@ -220,9 +240,7 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(recwarn):
     assert load_image(png_claiming(1, 1)).size == (1, 1)
     assert "found a damaged one" in refusal(png_claiming(5_000, MOST_PIXELS // 5_000))
     message = refusal(png_claiming(5_000, MOST_PIXELS // 5_000 + 1))
-    assert message.startswith(
-        "the picture: expected 1 to 50,000,000 pixels, found 5,000×10,001; save it as JPEG or PNG"
-    )
+    assert message.startswith("the picture: expected 1 to 50,000,000 pixels, found 5,000×10,001; save it as JPEG")
     assert "found 10,000×10,000" in refusal(png_claiming(10_000, 10_000))
     assert "expected 1 to 50,000,000 pixels, found far more;" in refusal(png_claiming(60_000, 60_000))
     assert "found 0×4" in refusal(Image.new("RGB", (0, 4)))
@@ -238,57 +256,50 @@ def test_too_many_bytes_are_refused(tmp_path):
     assert "expected at most 20 MB, found more" in refusal(bytes(MOST_BYTES + 1))
 
 
-def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else():
+def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else(tmp_path):
     """In a process of its own: a crash, a hang, a warning or a line that native code writes would show."""
-    outcome = run_python(FUZZER)
+    random = Random(0)
+    noise = Image.frombytes("RGB", (24, 20), random.randbytes(24 * 20 * 3))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    several = {"save_all": True, "append_images": [noise.rotate(90)]}
+    whole = [encoded(noise, "JPEG", exif=turned), encoded(noise, "JPEG", progressive=True), encoded(noise, "BMP")]
+    whole += [encoded(noise, "PNG", exif=turned), encoded(noise.convert("P"), "PNG", transparency=3)]
+    whole += [encoded(noise.convert("RGBA"), "WEBP"), encoded(noise.convert("CMYK"), "JPEG")]
+    whole += [encoded(noise, "TIFF", compression="tiff_lzw"), encoded(noise.convert("I;16"), "TIFF")]
+    whole += [encoded(noise, "GIF", **several), encoded(noise, "MPO", **several)]
+    for number in range(200):
+        content = bytearray(whole[number % len(whole)])
+        for _ in range(
+            random.choice([1, 1, 4, 30])
+        ):  # removed, cut off, inserted, overwritten at random or by one value
+            start, length = random.randrange(random.choice([100, len(content) + 1])), random.choice([0, 1, 20])
+            end = random.choice([start + length] * 9 + [len(content)])
+            content[start:end] = random.choice([b"", random.randbytes(length), bytes(length), b"\xff" * length])
+        (tmp_path / f"{number}").write_bytes(content)
+    outcome = run_python(READ_ALL.format(folder=str(tmp_path)))
     assert (outcome.returncode, outcome.stderr) == (0, "")
     read, refused = map(int, outcome.stdout.split())
     assert read + refused == 200 and min(read, refused) >= 40
 
 
-FUZZER = """
-import faulthandler, io, random, warnings
-from PIL import Image
+READ_ALL = """
+import faulthandler, pathlib, warnings
 from utils import machine
-
 with machine.native_log_discarded():
     from utils.photos import load_image
 
 faulthandler.enable()
 warnings.simplefilter("error")
-draw = random.Random(0)
-noise = Image.frombytes("RGB", (24, 20), draw.randbytes(24 * 20 * 3))
-exif = Image.Exif()
-exif[0x0112] = 6
-
-def encoded(image, format, **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-whole = [
-    encoded(noise, "JPEG", exif=exif), encoded(noise, "JPEG", progressive=True), encoded(noise.convert("CMYK"), "JPEG"),
-    encoded(noise, "PNG", exif=exif), encoded(noise.convert("P"), "PNG", transparency=3),
-    encoded(noise.convert("RGBA"), "WEBP"), encoded(noise, "GIF", save_all=True, append_images=[noise.rotate(90)]),
-    encoded(noise, "BMP"), encoded(noise, "TIFF", compression="tiff_lzw"), encoded(noise.convert("I;16"), "TIFF"),
-    encoded(noise, "MPO", save_all=True, append_images=[noise.rotate(90)]),
-]
 read = refused = 0
-for number in range(200):
-    content = bytearray(whole[number % len(whole)])
-    for _ in range(draw.choice([1, 1, 4, 30])):  # removed, cut off, inserted, overwritten at random or by one value
-        start, length = draw.randrange(draw.choice([100, len(content) + 1])), draw.choice([0, 1, 20])
-        end = draw.choice([start + length] * 9 + [len(content)])
-        content[start:end] = draw.choice([b"", draw.randbytes(length), bytes(length), b"\\xff" * length])
+for path in pathlib.Path({folder!r}).iterdir():
     try:
-        image = load_image(bytes(content))
-    except ValueError as error:
-        message = str(error)
-        assert type(error) is ValueError and message.startswith("the picture: expected "), message
-        refused += 1
-    else:
+        image = load_image(path.read_bytes())
         assert image.mode == "RGB" and min(image.size) > 0
         read += 1
+    except ValueError as error:
+        assert type(error) is ValueError and str(error).startswith("the picture: expected "), error
+        refused += 1
 print(read, refused)
 """
 
@@ -329,15 +340,11 @@ def test_transparency_is_laid_on_white():
         np.testing.assert_array_equal(np.asarray(load_image(content))[0], expected)
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_sixteen_bits_keep_their_shades(format):
+def test_of_16_bits_shades_are_kept_and_of_32_bits_stretched_from_the_smallest_to_the_largest():
     image = Image.fromarray(np.array([[0, 257, 32_896, 65_535]], np.uint16))
-    for source in (image, encoded(image, format)):
+    for source in (image, encoded(image, "PNG"), encoded(image, "TIFF")):
         assert np.asarray(load_image(source))[0, :, 0].tolist() == [0, 1, 128, 255]
-        assert np.asarray(load_image(image.crop((1, 0, 3, 1))))[0, :, 0].tolist() == [1, 128]
-
-
-def test_pixels_of_32_bits_are_stretched_from_the_smallest_to_the_largest():
+    assert np.asarray(load_image(image.crop((1, 0, 3, 1))))[0, :, 0].tolist() == [1, 128]
     for values in (np.float32([[-1, 0, np.nan, 1]]), np.int32([[-1_000, 0, 0, 1_000]])):
         found = np.asarray(load_image(encoded(Image.fromarray(values), "TIFF")))
         assert found[0, :, 0].tolist() == [0, 128, 128, 255]
@@ -442,17 +449,24 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_folder_is_read_in_order_and_says_what_it_could_not_read(folder, capsys):
-    pictures = gather(folder)
-    assert list(pictures) == ["1.png", "2.JPG", "a.webp"]
-    assert {picture.mode for picture in pictures.values()} == {"RGB"}
-    assert capsys.readouterr().out == (
-        "3 of 6 pictures could not be read (see .unreadable): broken.gif, drawing.svg, gone.png.\n"
+def test_a_folder_is_read_in_order_and_what_is_unreadable_is_a_row_with_its_reason(model, folder, tmp_path, capsys):
+    pictures, readable, unreadable = (
+        gather(folder),
+        ["1.png", "2.JPG", "a.webp"],
+        ["broken.gif", "drawing.svg", "gone.png"],
     )
-    assert list(pictures.unreadable) == ["broken.gif", "drawing.svg", "gone.png"]
-    assert pictures.unreadable["drawing.svg"] == (
-        f"{folder}/drawing.svg: expected a picture, found an SVG drawing; save it as JPEG or PNG."
-    )
+    assert list(pictures) == readable and {picture.mode for picture in pictures.values()} == {"RGB"}
+    printed = "3 of 6 pictures could not be read (see .unreadable): broken.gif, drawing.svg, gone.png.\n"
+    assert capsys.readouterr().out == printed and list(pictures.unreadable) == unreadable
+    reason = f"{folder}/drawing.svg: expected a picture, found an SVG drawing; save it as JPEG or PNG."
+    assert pictures.unreadable["drawing.svg"] == reason
+    table = classify(model, pictures, threshold=-100)
+    assert table["file"].tolist() == [*readable, *unreadable] and table["class"].tolist()[:2] == ["airplane", "bird"]
+    assert table["reason"].notna().tolist() == [False] * 3 + [True] * 3 and table["reason"][4] == reason
+    assert table.loc[3:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    again = pd.read_csv(tmp_path / "table.csv")
+    assert again["file"].tolist() == table["file"].tolist() and again["class"].isna().sum() == 3
 
 
 def test_large_pictures_of_a_folder_are_reduced_and_show_the_model_the_same(tmp_path):
@@ -475,12 +489,15 @@ def test_a_choice_may_be_one_picture_or_several(folder, capsys):
     for choice, name in ((path, "1.png"), (str(path), "1.png"), (content, "the picture")):
         pictures = gather(choice)
         assert list(pictures) == [name] and pictures[name].size == (700, 300) and pictures.unreadable == {}
-    with MirrorServer(content) as server:
+    with MirrorServer(bytes(100_000)) as stuck, MirrorServer(content) as server:
         assert list(gather(server.url("good") + "?width=500")) == ["good"]
+        sources = {name: stuck.url(name) for name in ("silent", "stalling", "dribbling")}
         start = time.monotonic()
-        pictures = gather({name: server.url(name) for name in ("silent", "good", "stalling", "dribbling")}, seconds=1)
-        assert time.monotonic() - start < 3
+        pictures = gather(sources | {"good": server.url("good")}, seconds=0.5)
+        assert time.monotonic() - start < 2
     assert list(pictures) == ["good"] and list(pictures.unreadable) == ["silent", "stalling", "dribbling"]
+    for reason in pictures.unreadable.values():
+        assert "expected a picture, found none (nothing complete within 0.5 s); check the address and" in reason
     assert capsys.readouterr().out.startswith("3 of 4 pictures could not be read")
     assert gather({"empty": b""}).unreadable["empty"].startswith("the picture: expected a picture, found nothing")
 
@@ -538,37 +555,6 @@ def test_elsewhere_what_only_colab_has_is_refused_in_a_sentence(choice):
 
 
 # The model's answer
-
-
-class Counting(keras.Sequential):
-    """A network that remembers how many images every call of `predict` got."""
-
-    def predict(self, x, **options):
-        self.calls.append((len(x), options["batch_size"]))
-        return super().predict(x, **options)
-
-
-def network(activation=None, classes=10, weight=5.0):
-    """Mean colours to logits: red speaks for airplane, green for automobile, blue for bird."""
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
-    model = Counting([keras.Input((32, 32, 3)), *layers, keras.layers.Activation(activation or "linear")])
-    kernel = np.zeros((3, classes), np.float32)
-    np.fill_diagonal(kernel, weight)
-    layers[-1].set_weights([kernel, np.linspace(0, -0.9, classes, dtype=np.float32)])
-    model.calls = []
-    return model
-
-
-@pytest.fixture(scope="module")
-def shared_model():
-    return network()
-
-
-@pytest.fixture
-def model(shared_model):
-    shared_model.calls.clear()
-    return shared_model
 
 
 def test_one_row_says_class_confidence_second_guess_and_every_probability(model):
@@ -634,18 +620,6 @@ def test_below_the_threshold_a_picture_is_not_known(model, score):
     np.testing.assert_allclose(scores, -energy(logits) if score == "energy" else table["confidence"], rtol=1e-5)
     with pytest.raises(ValueError, match="expected score to be energy or confidence; found 'odds'"):
         classify(model, validation, score="odds")
-
-
-def test_an_unreadable_picture_of_a_folder_is_a_row_with_its_reason(model, folder, tmp_path):
-    table = classify(model, gather(folder), threshold=-100)
-    assert table["file"].tolist() == ["1.png", "2.JPG", "a.webp", "broken.gif", "drawing.svg", "gone.png"]
-    assert table["class"].tolist()[:2] == ["airplane", "bird"]
-    assert table["reason"].notna().tolist() == [False] * 3 + [True] * 3
-    assert "an SVG drawing" in table["reason"][4]
-    assert table.loc[3:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
-    table.to_csv(tmp_path / "table.csv", index=False)
-    again = pd.read_csv(tmp_path / "table.csv")
-    assert again["file"].tolist() == table["file"].tolist() and again["class"].isna().sum() == 3
 
 
 def test_nothing_unreadable_outside_a_folder_is_passed_over(model, tmp_path):
