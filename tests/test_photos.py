@@ -450,11 +450,8 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_read_in_order_and_what_is_unreadable_is_a_row_with_its_reason(model, folder, tmp_path, capsys):
-    pictures, readable, unreadable = (
-        gather(folder),
-        ["1.png", "2.JPG", "a.webp"],
-        ["broken.gif", "drawing.svg", "gone.png"],
-    )
+    readable, unreadable = ["1.png", "2.JPG", "a.webp"], ["broken.gif", "drawing.svg", "gone.png"]
+    pictures = gather(folder)
     assert list(pictures) == readable and {picture.mode for picture in pictures.values()} == {"RGB"}
     printed = "3 of 6 pictures could not be read (see .unreadable): broken.gif, drawing.svg, gone.png.\n"
     assert capsys.readouterr().out == printed and list(pictures.unreadable) == unreadable
@@ -500,6 +497,12 @@ def test_a_choice_may_be_one_picture_or_several(folder, capsys):
         assert "expected a picture, found none (nothing complete within 0.5 s); check the address and" in reason
     assert capsys.readouterr().out.startswith("3 of 4 pictures could not be read")
     assert gather({"empty": b""}).unreadable["empty"].startswith("the picture: expected a picture, found nothing")
+
+
+def test_reading_many_at_once_leaves_the_error_stream_in_place(capfd):
+    gather({number: encoded(two_halves()) for number in range(100)})
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
 
 
 def test_without_a_readable_picture_the_reason_is_raised(folder, tmp_path):
