@@ -114,8 +114,6 @@ def to_cifar_size(image, how="crop"):
     if how not in WAYS:
         raise ValueError(f"to_cifar_size: expected how to be one of {', '.join(WAYS)}; found {how!r}.")
     image = _from_array(image) if hasattr(image, "shape") else load_image(image)
-    if image.size == (32, 32):
-        return np.array(image)
     if how == "crop":
         return np.array(ImageOps.fit(image, (32, 32), Image.Resampling.LANCZOS))
     width, height = (32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size)
