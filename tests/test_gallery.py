@@ -1,25 +1,37 @@
-"""Sample pictures are where they are said to be, named with author and licence, and drawn alike from the same seed."""
-
-import time
+"""Pictures to try a network on are where the table says, have author and licence, and are drawn alike from one seed."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from notebooks import gallery
-from notebooks.gallery import ONLINE, SAMPLES, SUBJECTS
-from tests.limited_disk import run_python
+from notebooks.gallery import CREDITS, SUBJECTS
 from tests.mirror_server import MirrorServer
 from tests.tools import sync
 from utils.data import CLASS_NAMES
 from utils.photos import load_image
 
+ONLINE = CREDITS.index[CREDITS.place.str.startswith("http")]
 LICENCES = (sync.PROJECT / "notebooks/images/LICENSES.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_is_a_picture_that_its_package_installs(name):
+@pytest.mark.parametrize("name", CREDITS.index.drop(ONLINE))
+def test_a_picture_is_in_the_package_that_the_table_names(name):
     assert min(load_image(gallery.path(name)).size) >= 100
+
+
+def test_every_picture_has_an_author_and_a_licence():
+    assert list(CREDITS) == ["kind", "place", "shows", "class", "credit", "licence"] and CREDITS.index.is_unique
+    assert CREDITS.notna().all(axis=None) and (CREDITS != "").all(axis=None)
+    assert set(CREDITS["class"]) <= {*CLASS_NAMES, "none of the ten"}
+    for licence in set(CREDITS.licence) - {"public domain", "no known copyright restrictions"}:
+        assert f"[{licence}](https://creativecommons.org/" in LICENCES
+    assert ONLINE.map(lambda name: f"[{name}](https://commons.wikimedia.org/wiki/File:" in LICENCES).all()
+
+
+def test_every_file_beside_the_page_of_licences_is_on_it():
+    names = [path.name for path in (sync.PROJECT / "notebooks/images").iterdir() if path.name != "LICENSES.md"]
+    assert [name for name in names if f"| `{name}` |" not in LICENCES] == []
 
 
 def test_there_are_enough_photographs_of_none_of_the_classes():
@@ -29,58 +41,30 @@ def test_there_are_enough_photographs_of_none_of_the_classes():
     assert list(gallery.strangers("texture")) == ["brick", "grass", "gravel"]
 
 
-def test_a_sample_that_a_package_lacks_is_left_out_and_named(monkeypatch, tmp_path, capsys):
+def test_a_picture_that_a_package_lacks_is_left_out_and_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(gallery, "path", lambda name: tmp_path / f"{name}.png")
     Image.new("RGB", (9, 9)).save(tmp_path / "brick.png")
     pictures = gallery.strangers("texture")
     assert list(pictures) == ["brick"] and list(pictures.unreadable) == ["grass", "gravel"]
-    assert "2 of 3 pictures in the samples could not be read: grass, gravel" in capsys.readouterr().out
+    assert "2 of 3 pictures could not be read" in capsys.readouterr().out
 
 
-def test_unknown_samples_and_missing_packages_are_refused(monkeypatch):
+def test_unknown_pictures_and_missing_packages_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="path: expected one of cat, astronaut, .*; found 'dog'"):
         gallery.path("dog")
-    missing = SAMPLES["cat"]._replace(place="no_such_package/cat.png")
-    monkeypatch.setitem(SAMPLES, "cat", missing)
-    with pytest.raises(FileNotFoundError, match="sample cat: expected the package no_such_package; install"):
+    monkeypatch.setattr(gallery, "CREDITS", CREDITS.assign(place="no_such_package/cat.png"))
+    with pytest.raises(FileNotFoundError, match="picture cat: expected the package no_such_package; install"):
         gallery.path("cat")
-
-
-def test_every_sample_has_an_author_and_a_licence_in_the_table_and_on_the_page():
-    table = gallery.credits()
-    assert list(table.index) == [*SAMPLES, *ONLINE]
-    for name, sample in (SAMPLES | ONLINE).items():
-        row = table.loc[name]
-        assert row["credit"] == sample.credit and row["licence"] == sample.licence
-        assert row["class"] in (*CLASS_NAMES, "none of the ten")
-        (line,) = [line for line in LICENCES.splitlines() if line.startswith(f"| {name} |")]
-        file = sample.place.rpartition("/")[2].partition("?")[0]
-        assert sample.credit in line and sample.licence in line and file in line
-
-
-def test_every_file_beside_the_page_of_licences_is_on_it():
-    names = [path.name for path in (sync.PROJECT / "notebooks/images").iterdir() if path.name != "LICENSES.md"]
-    assert [name for name in names if f"| `{name}` |" not in LICENCES] == []
 
 
 def test_photographs_on_the_web_come_by_name_or_not_at_all(monkeypatch, tmp_path):
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     with MirrorServer((tmp_path / "a.png").read_bytes()) as server:
-        for name, behaviour in zip(ONLINE, ("good", "404", "good"), strict=True):
-            monkeypatch.setitem(ONLINE, name, ONLINE[name]._replace(place=server.url(behaviour)))
-        pictures = gallery.download()
+        places = [server.url(behaviour) for behaviour in ("good", "404", "good")]
+        monkeypatch.setattr(gallery, "CREDITS", CREDITS.loc[ONLINE].assign(place=places))
+        pictures = gallery.online()
     assert list(pictures) == ["bird", "ship"] and pictures["bird"].size == (60, 40)
     assert list(pictures.unreadable) == ["horse"] and "404" in pictures.unreadable["horse"]
-
-
-def test_hosts_that_keep_one_waiting_are_waited_for_at_the_same_time(monkeypatch):
-    with MirrorServer(bytes(100_000)) as server:
-        for name in ONLINE:
-            monkeypatch.setitem(ONLINE, name, ONLINE[name]._replace(place=server.url("silent")))
-        start = time.monotonic()
-        pictures = gallery.download(seconds=1)
-        assert time.monotonic() - start < 2.5
-    assert not pictures and len(pictures.unreadable) == len(ONLINE)
 
 
 def test_tiles_cover_a_picture_without_overlap():
@@ -102,9 +86,3 @@ def test_a_drawing_depends_on_its_seed_alone_and_shows_something(subject):
 def test_an_unknown_subject_is_refused():
     with pytest.raises(ValueError, match="draw: expected one of house, tree, umbrella, cup, face, key; found 'cat'"):
         gallery.draw("cat", 0)
-
-
-def test_importing_the_module_imports_no_heavy_package():
-    heavy = "{'tensorflow', 'keras', 'sklearn', 'skimage', 'matplotlib'}"
-    outcome = run_python(f"import sys, notebooks.gallery as s; s.path('cat'); print({heavy} & set(sys.modules))")
-    assert (outcome.stdout, outcome.stderr) == ("set()\n", "")

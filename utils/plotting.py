@@ -5,6 +5,8 @@ Wong 2011, "Points of view: Color blindness", Nature Methods 8, 441; vermillion 
 green so far that it differs from grey for people who see no green.
 """
 
+from contextlib import contextmanager
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -20,9 +22,15 @@ SPLIT_STYLES = {
 }
 
 
+@contextmanager
 def unmarked():
     """A context for figures that show no images of this run: the stand-in's mark stays away."""
-    return plt.rc_context({"figure.hooks": []})
+    hooks = plt.rcParams["figure.hooks"]  # not rc_context, which would also undo what a first figure sets in a notebook
+    plt.rcParams["figure.hooks"] = []
+    try:
+        yield
+    finally:
+        plt.rcParams["figure.hooks"] = hooks
 
 
 def _panels(count, columns, height, width=WIDTH):
