@@ -1,6 +1,8 @@
 """CIFAR-10 arrives whole, says what it is, and comes from where it should; the stand-in never passes for it.
 
-Batch files are read without running what a stranger put into them; the cache gives back what was kept, whole or not at all."""
+Batch files are read without running what a stranger put into them; the cache gives back what was kept, whole or
+not at all.
+"""
 
 import codecs
 import hashlib

@@ -43,8 +43,10 @@ _ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cifar10:
-    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,), positions in `CLASS_NAMES`, all read-only;
-    `source` says what the images are."""
+    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,), positions in `CLASS_NAMES`; all read-only.
+
+    `source` is a sentence that says what the images are.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
