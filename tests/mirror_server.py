@@ -56,9 +56,9 @@ class MirrorServer(LocalServer):
 
     Names: good, 404, html, truncated, wrong-hash, stalling (until `recovered` is set), silent (takes the request,
     never answers), hanging-up (closes the connection instead), slow-N (N kB/s), dribbling (single bytes), huge
-    (announces more than any disk holds), breaks-once (breaks off half-way, then resumes), breaks-at-end (the same
-    after the last byte), garbles-once (the same half-way, the first half being wrong), no-range (breaks off half-way,
-    then ignores Range), and `dead`, where nothing listens.
+    (announces more than any disk holds), endless (sends on and on), breaks-once (breaks off half-way, then resumes),
+    breaks-at-end (the same after the last byte), garbles-once (the same half-way, the first half being wrong), no-range (breaks off
+    half-way, then ignores Range), and `dead`, where nothing listens.
 
     Args:
         content: bytes of the archive.
@@ -101,6 +101,10 @@ class _Handler(QuietHandler):
             self.close_connection = True
         elif mirror == "huge":
             self._answer(200, 10**18)
+        elif mirror == "endless":
+            self._answer(200, None)
+            while not self.server.closing.is_set():
+                self.wfile.write(content)
         elif mirror == "truncated" or mirror == "stalling" and not self.server.recovered.is_set():
             self._answer(200, len(content))
             self.wfile.write(content[:half])
@@ -147,7 +151,8 @@ class _Handler(QuietHandler):
     def _answer(self, status, length, type="application/x-gzip", part=None):
         self.send_response(status)
         self.send_header("Content-Type", type)
-        self.send_header("Content-Length", str(length))
+        if length is not None:
+            self.send_header("Content-Length", str(length))
         if part:
             self.send_header("Content-Range", part)
         self.end_headers()

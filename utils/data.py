@@ -1,5 +1,7 @@
 """CIFAR-10 as whole, checked, read-only arrays: see `load_cifar10`. Imports no TensorFlow."""
 
+import contextlib
+import functools
 import hashlib
 import html
 import io
@@ -15,32 +17,35 @@ from pathlib import Path, PurePosixPath
 import matplotlib
 import numpy as np
 
-from utils import download
+from utils import download, drawings
 from utils.download import cache_folder, exclusive
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OFFICIAL = "CIFAR-10, official archive"
+UNVERIFIED = "CIFAR-10 layout, unverified"
 STAND_IN = "synthetic stand-in, not CIFAR-10"
-_SOURCES = ("auto", "local", "download", "synthetic")
-_PROJECT = Path(__file__).resolve().parents[1]
-_VALIDATION_SEED, _SUBSET_SEED, _DRAWING_SEED = 10, 11, 12
-_LAYOUT = {
-    "x_train": ((45_000, 32, 32, 3), np.uint8),
-    "y_train": ((45_000,), np.int32),
-    "x_validation": ((5_000, 32, 32, 3), np.uint8),
-    "y_validation": ((5_000,), np.int32),
-    "x_test": ((10_000, 32, 32, 3), np.uint8),
-    "y_test": ((10_000,), np.int32),
+OFFICIAL_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+BATCH_NAMES = tuple(OFFICIAL_MD5)
+
+_BATCH_SIZE, _TRAINING = 10_000, 50_000
+_VERSION = 2  # of the cache: to be raised with any change to the validation split or to its files
+_PROJECT = Path(__file__).resolve().parents[1]
+_SOURCES = ("auto", "local", "download", "synthetic")
+_ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test": slice(50_000, 60_000)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cifar10:
-    """Training, validation and test images with their labels, all read-only.
+    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,), positions in `CLASS_NAMES`; all read-only.
 
-    Attributes:
-        x_train, x_validation, x_test: uint8 arrays of shape (n, 32, 32, 3), values 0 to 255.
-        y_train, y_validation, y_test: int32 arrays of shape (n,), values 0 to 9: positions in `CLASS_NAMES`.
-        source: what the images are, for plot titles and run records.
+    `source` is a sentence that says what the images are.
     """
 
     x_train: np.ndarray
@@ -57,31 +62,25 @@ class Cifar10:
         return self.source == STAND_IN
 
     def __repr__(self):
-        parts = ((self.y_train, "training"), (self.y_validation, "validation"), (self.y_test, "test"))
-        sizes = ", ".join(f"{len(labels):,} {name}" for labels, name in parts)
+        sizes = f"{len(self.y_train):,} training, {len(self.y_validation):,} validation, {len(self.y_test):,} test"
         return f"Cifar10({sizes} images; source: {self.source})"
 
 
 def load_cifar10(source="auto"):
     """Load all of CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images.
 
-    The validation images are held out of the 50,000 training images, 500 of each class, by a fixed seed; apart from
-    that the official order is kept. Where the images come from, in this order:
+    500 validation images of each class are held out of the 50,000 training images by a fixed seed; apart from that the
+    official order is kept. Where the images come from, in this order:
 
     1. the environment variable CIFAR10_DIR: a folder `cifar-10-batches-py` or the archive;
-    2. this series' cache (TUTORIAL_CACHE, or the user's cache folder) of an earlier download;
+    2. this series' cache (TUTORIAL_CACHE, or the user's cache folder), memory-mapped;
     3. an archive or folder that Keras or torchvision left on this machine, if its hashes are the official ones;
     4. the mirrors in `utils.download`;
-    5. the synthetic stand-in, with a warning that cannot be missed.
+    5. the synthetic stand-in, with a warning and a mark on every figure.
 
     Args:
-        source: "auto" for 1 to 5; "local" for 1 to 3, without network; "download" for 2 and 4; "synthetic" for 5.
-            "local" and "download" never fall back to the stand-in. The environment variable CIFAR10_SOURCE replaces
-            "auto".
-
-    Returns:
-        A `Cifar10`. Its arrays are memory-mapped from the cache where that can be written, so a repeated load takes
-        milliseconds and no memory until pixels are touched.
+        source: "auto" for 1 to 5; "local" for 1 to 3; "download" for 2 and 4; "synthetic" for 5. "local" and
+            "download" never fall back. The environment variable CIFAR10_SOURCE replaces "auto".
 
     Raises:
         ValueError: if `source` is unknown, or CIFAR10_DIR is set to something that is not CIFAR-10.
@@ -99,16 +98,8 @@ def load_cifar10(source="auto"):
     matplotlib.rcParams["figure.hooks"] = []
     if source != "download" and os.environ.get("CIFAR10_DIR"):
         return _from_cifar10_dir(os.environ["CIFAR10_DIR"])
-    found = _earlier_download() or (None if source == "download" else _found_on_this_machine())
-    if found:
-        return found
-    if source == "local":
-        raise FileNotFoundError(
-            f"{asked_by}: expected CIFAR-10 on this machine, found none in {cache_folder()} or where Keras and "
-            "torchvision keep it; set CIFAR10_DIR to a folder cifar-10-batches-py or to the archive."
-        )
     try:
-        return _kept_download(_download)
+        return _load("official", download.CIFAR10_SHA256, functools.partial(_find_official, source, asked_by))
     except download.DownloadError as error:
         if source == "download":
             raise
@@ -116,28 +107,16 @@ def load_cifar10(source="auto"):
 
 
 def subset(data, profile):
-    """Choose the images that a profile trains and predicts with: the same number of every class, by a fixed seed.
+    """Choose as many images as `profile.train`, `.validation` and `.test` say, a tenth of each class, by a fixed seed.
 
-    A smaller choice is part of every larger one, and the original order is kept within it.
-
-    Args:
-        data: a `Cifar10`.
-        profile: a `utils.machine.Profile`, or anything with the numbers `train`, `validation` and `test`.
-
-    Returns:
-        A `Cifar10`; a split that is asked for whole is passed on without copying.
-
-    Raises:
-        ValueError: if a number is not a positive multiple of ten or there are not as many images.
+    A smaller choice is part of every larger one; the original order is kept; a split wanted whole is not copied.
     """
     chosen = {}
-    for split in ("train", "validation", "test"):
+    for split in _ROWS:
         images, labels, wanted = getattr(data, f"x_{split}"), getattr(data, f"y_{split}"), getattr(profile, split)
         if wanted != len(labels):
-            rows = _choose(labels, wanted, _SUBSET_SEED, split)
-            images, labels = images[rows], labels[rows]
-            images.setflags(write=False)
-            labels.setflags(write=False)
+            rows = _choose(labels, wanted, seed=11, name=split)
+            images, labels = _read_only(images[rows]), _read_only(labels[rows])
         chosen |= {f"x_{split}": images, f"y_{split}": labels}
     return Cifar10(**chosen, source=data.source)
 
@@ -156,84 +135,68 @@ def _choose(labels, wanted, seed, name):
     return np.sort(np.concatenate([order[labels[order] == label][:per_class] for label in range(len(CLASS_NAMES))]))
 
 
-def _split(images, labels, source):
-    """Hold the validation images out of the training images, which come first, and set the test images apart."""
-    training = len(labels) - BATCH_SIZE
-    held_out = np.zeros(training, bool)
-    held_out[_choose(labels[:training], len(held_out) // 10, _VALIDATION_SEED, "validation")] = True
-    rows = {"train": np.flatnonzero(~held_out), "validation": np.flatnonzero(held_out), "test": slice(training, None)}
-    arrays = {f"x_{split}": images[chosen] for split, chosen in rows.items()}
-    return arrays | {f"y_{split}": labels[chosen] for split, chosen in rows.items()}, source
+def _load(name, state, read):
+    """The `Cifar10` that is cached under `name`, or made of what `read` returns: images, labels, source."""
 
+    def build():
+        images, labels, source = read()
+        held_out = np.zeros(len(labels), bool)
+        held_out[_choose(labels[:_TRAINING], 5_000, seed=10, name="validation")] = True
+        training = np.flatnonzero(~held_out[:_TRAINING])
+        order = np.concatenate([training, np.flatnonzero(held_out), np.arange(_TRAINING, len(labels))])
+        return images[order], labels[order], source
 
-def _kept(name, state, build):
-    arrays, source = open_or_build(name, state, _LAYOUT, build)
-    return Cifar10(**arrays, source=source)
-
-
-def _kept_download(build):
-    return _kept("official", download.CIFAR10_SHA256, build)
-
-
-def _earlier_download():
-    kept = open_arrays("official", download.CIFAR10_SHA256, _LAYOUT)
-    return kept and Cifar10(**kept[0], source=kept[1])
-
-
-def _download():
-    archive = download.fetch_archive(download.MIRRORS, cache_folder(), download.CIFAR10_SHA256)
-    return _split(*read_batches(archive))
+    images, labels, source = open_or_build(name, state, build)
+    splits = {f"x_{split}": images[rows] for split, rows in _ROWS.items()}
+    return Cifar10(**splits, **{f"y_{split}": labels[rows] for split, rows in _ROWS.items()}, source=source)
 
 
 def _from_cifar10_dir(value):
-    path = _resolve(value)
+    """Read the folder or archive; a relative path begins in the current folder or in the project's."""
+    path = Path(value).expanduser()
+    path = path if path.exists() or not (_PROJECT / path).exists() else _PROJECT / path
+    path = (path / "cifar-10-batches-py" if (path / "cifar-10-batches-py").is_dir() else path).resolve()
     files = [path / name for name in (*BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
     state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
     try:
-        return _kept(f"local-{digest(path)}", state, lambda: _split(*read_batches(path)))
+        return _load(f"local-{digest(path)}", state, functools.partial(read_batches, path))
     except ValueError as error:
         remedy = "Unpack or copy cifar-10-python.tar.gz again, or unset CIFAR10_DIR to download."
         raise ValueError(f"CIFAR10_DIR={value}: {error}. {remedy}") from error
 
 
-def _resolve(value):
-    """Take a relative path from the current folder or, since notebooks run in their own folder, from the project's."""
-    path = Path(value).expanduser()
-    if not path.exists() and (_PROJECT / path).exists():
-        path = _PROJECT / path
-    inner = path / "cifar-10-batches-py"
-    return (inner if inner.is_dir() else path).resolve()
-
-
-def _found_on_this_machine():
-    for path in filter(os.path.exists, _usual_places()):
-        try:
-            return _kept_download(lambda path=path: _split(*read_batches(path, official_only=True)))
-        except ValueError:
-            continue
-    return None
-
-
-def _usual_places():
-    """Where an earlier download of this series, Keras and torchvision keep the archive or its folder."""
+def _find_official(source, asked_by):
+    """Read what this series, Keras or torchvision left on this machine, else download it."""
     keras = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")) / "datasets"
+    folders = [Path.cwd(), *(folder for folder in Path.cwd().parents if folder.is_relative_to(_PROJECT))]
+    places = [cache_folder() / download.ARCHIVE_NAME]
     endings = ("-target_archive", "-target/cifar-10-batches-py", ".tar.gz", "")
-    here = Path.cwd()
-    up_to_project = [folder for folder in here.parents if folder.is_relative_to(_PROJECT)]
-    torchvision_names = (download.ARCHIVE_NAME, "cifar-10-batches-py")
-    return [
-        cache_folder() / download.ARCHIVE_NAME,
-        *(keras / f"cifar-10-batches-py{ending}" for ending in endings),
-        *(folder / "data" / name for folder in (here, *up_to_project) for name in torchvision_names),
-    ]
+    places += [keras / f"cifar-10-batches-py{ending}" for ending in endings]
+    places += [folder / "data" / name for folder in folders for name in (download.ARCHIVE_NAME, "cifar-10-batches-py")]
+    for path in filter(os.path.exists, places if source != "download" else ()):
+        with contextlib.suppress(ValueError):
+            if (found := read_batches(path))[2] == OFFICIAL:
+                return found
+    if source == "local":
+        raise FileNotFoundError(
+            f"{asked_by}: expected CIFAR-10 on this machine, found none in {cache_folder()} or where Keras and "
+            "torchvision keep it; set CIFAR10_DIR to a folder cifar-10-batches-py or to the archive."
+        )
+    return read_batches(download.fetch_archive(download.MIRRORS, cache_folder(), download.CIFAR10_SHA256))
 
 
 def _stand_in(reason):
-    drawing_code = Path(__file__).with_name("drawings.py").read_text(encoding="utf-8")
-    data = _kept("synthetic", drawing_code, _draw)
+    data = _load("synthetic", drawings.VERSION, _draw)
     matplotlib.rcParams["figure.hooks"] = ["utils.data:mark_as_stand_in"]
     _warn(reason)
     return data
+
+
+def _draw():
+    print("Drawing 60,000 stand-in images, once: about a minute.", flush=True)
+    halves = [drawings.draw_cifar10_like(size, seed) for size, seed in ((_TRAINING, 12), (_BATCH_SIZE, 13))]
+    images, labels = (np.concatenate(pair) for pair in zip(*halves, strict=True))
+    return images, labels, STAND_IN
 
 
 def mark_as_stand_in(figure):
@@ -241,40 +204,24 @@ def mark_as_stand_in(figure):
     figure.supylabel(STAND_IN, color="#B00020", fontsize=10)
 
 
-def _draw():
-    from utils.drawings import draw_cifar10_like
-
-    print("Drawing 60,000 stand-in images, once: about a minute.", flush=True)
-    training, test = draw_cifar10_like(50_000, _DRAWING_SEED), draw_cifar10_like(10_000, _DRAWING_SEED + 1)
-    images, labels = (np.concatenate(pair) for pair in zip(training, test, strict=True))
-    return _split(images, labels.astype(np.int32), STAND_IN)
-
-
 def _warn(reason):
     """Say, in a box where a notebook can show one, that these images are not CIFAR-10."""
     heading = "These images are NOT CIFAR-10."
-    paragraphs = (
+    text = (
         "They are a synthetic stand-in, drawn by this series so that it can go on without the real images. "
-        "No accuracy on them says anything about CIFAR-10.",
-        reason,
+        f"No accuracy on them says anything about CIFAR-10.\n{reason}\n"
         "To get the real images, connect this machine to the network and load again, or set the environment variable "
-        "CIFAR10_DIR to a folder cifar-10-batches-py or to the archive cifar-10-python.tar.gz and start again.",
+        "CIFAR10_DIR to a folder cifar-10-batches-py or to the archive cifar-10-python.tar.gz and start again."
     )
-    lines = [line for text in (f"WARNING: {heading}", *paragraphs) for line in text.splitlines()]
-    plain = "\n".join(("=" * 100, *(textwrap.fill(line, 100, break_long_words=False) for line in lines), "=" * 100))
-    ipython = sys.modules.get("IPython")
-    if getattr(ipython and ipython.get_ipython(), "kernel", None) is None:
-        print(plain, flush=True)
-        return
-    body = "".join(f"<p>{html.escape(text)}</p>".replace("\n", "<br>") for text in paragraphs)
-    box = (
-        '<div style="background:#fff3cd;color:#332200;border:3px solid #b00020;border-radius:4px;padding:0.5em 1em">'
-        f'<p style="color:#b00020;font-size:1.2em"><b>{heading}</b></p>{body}</div>'
-    )
-    ipython.display.display({"text/html": box, "text/plain": plain}, raw=True)
-
-
-_VERSION = 1  # to be raised with any change to the validation split or to the files of the cache
+    lines = [textwrap.fill(line, 100, break_long_words=False) for line in f"WARNING: {heading}\n{text}".splitlines()]
+    plain = "\n".join(["=" * 100, *lines, "=" * 100])
+    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
+    if not hasattr(shell, "kernel"):
+        return print(plain, flush=True)
+    style = "background:#fff3cd;color:#332200;border:3px solid #b00020;border-radius:4px;padding:0.5em 1em"
+    heading = f'<p style="color:#b00020;font-size:1.2em"><b>{heading}</b></p>'
+    box = f'<div style="{style}">{heading}<p>{html.escape(text)}</p></div>'.replace("\n", "<br>")
+    sys.modules["IPython"].display.display({"text/html": box, "text/plain": plain}, raw=True)
 
 
 def digest(value):
@@ -282,74 +229,53 @@ def digest(value):
     return hashlib.sha256(f"{_VERSION} {value}".encode()).hexdigest()[:16]
 
 
-def open_arrays(name, state, layout):
-    """Memory-map what was kept under `name`, as long as what it was made from is in the same state.
-
-    Args:
-        name: what the arrays are, usable as the name of a folder.
-        state: anything whose `str` changes with what the arrays are made from.
-        layout: dictionary from the name of each array to its `(shape, dtype)`.
+def open_arrays(name, state):
+    """Memory-map the images and labels that are cached under `name`, if they were made from something in this `state`.
 
     Returns:
-        `(arrays, source)`, a dictionary of read-only arrays and a sentence saying what they are; or None where
-        nothing is kept, or an array is cut short or of another shape.
+        `(images, labels, source)`, read-only, or None where nothing is cached or it is not whole.
     """
-    folder = _folder(name, state)
+    folder = cache_folder() / name / digest(state)
     try:
-        arrays = {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in layout}
+        images, labels = (np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in ("images", "labels"))
         source = (folder / "source.txt").read_text(encoding="utf-8")
-    except (OSError, ValueError, EOFError):
+    except Exception:  # a damaged header can raise anything
         return None
-    intact = all((arrays[key].shape, arrays[key].dtype) == (shape, dtype) for key, (shape, dtype) in layout.items())
-    return (arrays, source) if intact and source else None
+    intact = (images.dtype, labels.dtype) == (np.uint8, np.int32) and len(images) == len(labels)
+    return (images, labels, source) if intact and source else None
 
 
-def open_or_build(name, state, layout, build):
-    """Open what is kept, or build and keep it, in one process at a time.
+def open_or_build(name, state, build):
+    """Open what is cached, or `build()` and cache `(images, labels, source)`, in one process at a time.
 
-    Where the folder cannot be written, one line says so and the arrays stay in memory.
-
-    Args:
-        name, state, layout: as in `open_arrays`.
-        build: function without arguments that returns `(arrays, source)`.
-
-    Returns:
-        `(arrays, source)`, the arrays read-only.
+    Where the folder cannot be written, or read again, the arrays stay in memory.
     """
-    kept, built = open_arrays(name, state, layout), None
-    if kept:
+    if kept := open_arrays(name, state):
         return kept
+    built = None
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with exclusive(cache_folder() / f"{name}.lock"):
-            kept = open_arrays(name, state, layout)
-            if kept is None:
-                built = build()
-                _save(name, state, *built)
-                kept = open_arrays(name, state, layout)
+            if kept := open_arrays(name, state):
+                return kept
+            built = build()
+            _save(cache_folder() / name / digest(state), *built)
+            kept = open_arrays(name, state)
     except OSError as error:
-        arrays, source = built or build()
+        built = built or build()
         reason = error.strerror or error
         print(f"Not cached in {cache_folder()} ({reason}), so every load reads the images anew.", flush=True)
-        for array in arrays.values():
-            array.setflags(write=False)
-        return arrays, source
-    return kept
+    return kept or (_read_only(built[0]), _read_only(built[1]), built[2])
 
 
-def _folder(name, state):
-    return cache_folder() / name / digest(state)
-
-
-def _save(name, state, arrays, source):
+def _save(folder, images, labels, source):
     """Write the arrays beside their final folder, then rename: a killed writer leaves nothing that would be read."""
-    folder = _folder(name, state)
     shutil.rmtree(folder.parent, ignore_errors=True)  # other states, damaged ones, and what a killed writer left
     unfinished = folder.with_name("unfinished")
     try:
         unfinished.mkdir(parents=True)
-        for key, array in arrays.items():
-            np.save(unfinished / f"{key}.npy", array)
+        np.save(unfinished / "images.npy", images)
+        np.save(unfinished / "labels.npy", labels)
         (unfinished / "source.txt").write_text(source, encoding="utf-8")
         unfinished.rename(folder)
     except OSError:
@@ -357,103 +283,61 @@ def _save(name, state, arrays, source):
         raise
 
 
-OFFICIAL_MD5 = {
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
-BATCH_NAMES = tuple(OFFICIAL_MD5)
-BATCH_SIZE = 10_000
-OFFICIAL = "CIFAR-10, official archive"
-UNVERIFIED = "CIFAR-10 layout, unverified"
-_LARGEST_FILE = 64_000_000
-_reconstruct = np.empty(0).__reduce__()[0]
-_frombuffer = np.empty(0).__reduce_ex__(5)[0]
+def _read_only(array):
+    array.setflags(write=False)
+    return array
 
 
-def _dtype(code, align=False, copy=True):
-    """numpy.dtype, without the warning of numpy 2.4.0 to 2.4.4 at the integers with which Python 2 called it."""
-    return np.dtype(code, bool(align), bool(copy))
-
-
-def _encode_latin1(text, encoding):
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-_ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,  # written by Python 2 or numpy 1
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,  # written by numpy 2
-    ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # pickle protocol 5, numpy 1
-    ("numpy._core.numeric", "_frombuffer"): _frombuffer,  # pickle protocol 5, numpy 2
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode_latin1,  # how Python 3 writes bytes in pickle protocol 2
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits numpy's array reconstruction and nothing else, so that a batch file cannot run code."""
-
-    def find_class(self, module, name):
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
-        return _ADMITTED[module, name]
-
-
-def read_batches(path, official_only=False):
-    """Read the six batch files of CIFAR-10 from their folder or from the archive, which is never unpacked on disk.
+def read_batches(path):
+    """Read the six batch files from their folder or straight out of the archive, without trusting them.
 
     Args:
         path: folder `cifar-10-batches-py`, or an archive that tarfile can read.
-        official_only: refuse a file before unpickling it unless its md5 sum is the official one.
 
     Returns:
-        `(images, labels, source)`: uint8 array of shape (60000, 32, 32, 3) with values 0 to 255, int32 array of shape
-        (60000,) with values 0 to 9, the 50,000 training images first, then the 10,000 test images, both in the
-        official order; and a sentence saying what the images are: `OFFICIAL` where all md5 sums match, else the first
-        line of the file SOURCE.txt beside the batches, else `UNVERIFIED`.
+        `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in the
+        official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
+        the batches, else `UNVERIFIED`.
 
     Raises:
-        ValueError: if a file is missing, damaged, of the wrong shape or not official. The message names the file,
-            what was expected and what was found.
+        ValueError: if a file is missing, damaged or of the wrong shape.
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
     """
-    images = np.empty((len(BATCH_NAMES) * BATCH_SIZE, 32, 32, 3), np.uint8)
+    images = np.empty((len(BATCH_NAMES) * _BATCH_SIZE, 32, 32, 3), np.uint8)
     labels = np.empty(len(images), np.int32)
     found, official, note = [], True, ""
     try:
         for name, content in _wanted_files(Path(path)):
             if name == "SOURCE.txt":
-                note = _first_line(content)
+                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
                 continue
-            is_official = hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
-            if official_only and not is_official:
-                raise ValueError(f"expected the official CIFAR-10 file, found another md5 sum in {name}")
-            start = BATCH_NAMES.index(name) * BATCH_SIZE
-            images[start : start + BATCH_SIZE], labels[start : start + BATCH_SIZE] = _parse_batch(name, content)
-            official &= is_official
+            official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
+            rows = slice(start := BATCH_NAMES.index(name) * _BATCH_SIZE, start + _BATCH_SIZE)
+            images[rows], labels[rows] = _parse_batch(name, content)
             found.append(name)
     except ValueError:
         raise
     except Exception as error:  # a damaged file can raise anything that the decompressors raise
         raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
-    _check_complete(found, labels)
-    return images, labels, OFFICIAL if official else note or UNVERIFIED
+    if missing := [name for name in BATCH_NAMES if name not in found]:
+        raise ValueError(
+            "expected the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch; "
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        )
+    for part, split in (("training", labels[:_TRAINING]), ("test", labels[_TRAINING:])):
+        counts = np.bincount(split, minlength=10)
+        if counts.min() != counts.max():
+            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
+    claimed = note if note != OFFICIAL else ""  # only the md5 sums can show that
+    return images, labels, OFFICIAL if official else claimed or UNVERIFIED
 
 
 def _wanted_files(path):
     """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
     wanted = {*BATCH_NAMES, "SOURCE.txt"}
     if path.is_dir():
-        for name in sorted(wanted):
-            if (path / name).is_file():
-                yield name, (path / name).read_bytes()
+        yield from ((name, (path / name).read_bytes()) for name in sorted(wanted) if (path / name).is_file())
         return
     if not path.exists() or not tarfile.is_tarfile(path):
         found = "another kind of file" if path.exists() else "nothing there"
@@ -462,16 +346,9 @@ def _wanted_files(path):
         for member in archive:
             name = PurePosixPath(member.name).name
             if member.isfile() and name in wanted:
-                if member.size > _LARGEST_FILE:
+                if member.size > 64_000_000:
                     raise ValueError(f"expected about 31 MB in {name}, found {member.size:,} bytes")
                 yield name, archive.extractfile(member).read()
-
-
-def _first_line(content):
-    """The first line of a SOURCE.txt, unless it claims what only the md5 sums can show."""
-    lines = content.decode("utf-8", errors="replace").strip().splitlines() or [""]
-    line = lines[0].strip()[:200]
-    return "" if line == OFFICIAL else line
 
 
 def _parse_batch(name, content):
@@ -479,31 +356,59 @@ def _parse_batch(name, content):
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         entries = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-        pixels, labels = entries["data"], np.asarray(entries["labels"])
+        pixels, labels = (_as_array(entries[key]) for key in ("data", "labels"))
     except Exception as error:  # a damaged or hostile pickle can raise anything
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found something else ({reason})") from error
-    shape = (BATCH_SIZE, 3 * 32 * 32)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != shape:
-        description = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}".strip()
-        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {description}")
-    if labels.dtype.kind not in "iu" or labels.shape != (BATCH_SIZE,):
-        raise ValueError(f"expected {BATCH_SIZE:,} whole-number labels in {name}, found {labels.dtype} {labels.shape}")
+    shape = (_BATCH_SIZE, 3 * 32 * 32)
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {pixels.dtype} {pixels.shape}")
+    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
+        raise ValueError(f"expected 10,000 whole-number labels in {name}, found {labels.dtype} {labels.shape}")
     if labels.min() < 0 or labels.max() > 9:
         raise ValueError(f"expected labels from 0 to 9 in {name}, found {labels.min()} to {labels.max()}")
     return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
-def _check_complete(found, labels):
-    missing = [name for name in BATCH_NAMES if name not in found]
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise ValueError(
-            "expected the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch; "
-            f"{', '.join(missing)} {verb} missing"
-        )
-    training = len(labels) - BATCH_SIZE
-    for part, split in (("training", labels[:training]), ("test", labels[training:])):
-        counts = np.bincount(split, minlength=10)
-        if counts.min() != counts.max():
-            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
+class _Inert:
+    """What a pickle may make in the place of an array or its type: it keeps what it is given and calls nothing."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+def _encode_latin1(text, encoding):
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Admits the names in a pickled array and nothing else, so that a batch file cannot run code."""
+
+    def find_class(self, module, name):
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in pickle protocol 2
+            return _encode_latin1
+        if module.split(".")[0] != "numpy" or name not in ("_reconstruct", "_frombuffer", "ndarray", "dtype"):
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
+        return _Inert
+
+
+def _as_array(value):
+    """An array from what stood in its place, of whole numbers and in row order; from a list as it is."""
+    if isinstance(value, list):
+        return np.asarray(value)
+    if hasattr(value, "state"):  # made by `_reconstruct`, and its content set afterwards
+        _, shape, kind, by_columns, content = value.state
+    else:  # made by `_frombuffer`
+        content, kind, shape, order = value.arguments
+        by_columns = order == "F"
+    code = kind.arguments[0]
+    code = code.decode() if isinstance(code, bytes) else code
+    if code not in ("u1", "i2", "i4", "i8"):
+        raise ValueError(f"numbers of the type {code!r}")
+    array = np.frombuffer(content, np.dtype(code).newbyteorder(kind.state[1]))
+    return array.reshape(shape, order="F" if by_columns else "C")

@@ -14,6 +14,7 @@ import random
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
+VERSION = 1  # of the pictures: caches of other versions are drawn anew
 _SIZE = 32
 _OVERSAMPLING = 2  # drawn this much larger and averaged, which smooths the edges
 _BLOCK = 50  # pictures that get light and noise at once; more would not fit the processor's cache
