@@ -146,7 +146,7 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
     figure, axes = plt.subplots(rows, 2 * columns, figsize=size, width_ratios=(1.6, 1) * columns)
     for number, (picture, bars) in enumerate(axes.reshape(-1, 2)):
         _draw_prediction(picture, bars, images[number], probabilities[number], labels[number])
-        picture.xaxis.label.set_fontsize(SMALL)
+        plt.setp([picture.xaxis.label, bars.xaxis.label], fontsize=SMALL)
         bars.tick_params(labelsize=SMALL)
     figure.suptitle("What the model answers")
     return figure
