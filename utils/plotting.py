@@ -45,7 +45,6 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
         images: n images, each uint8 (height, width, 3) or (height, width).
         captions: n strings.
         columns: images in a row.
-        heading: title of the figure.
         size: width of one image in inches.
     """
     if not len(images) == len(captions) > 0:
@@ -67,20 +66,19 @@ def filter_responses(image, maps, heading):
     Args:
         image: uint8, shape (height, width, 3).
         maps: dict from a caption to a float array, shape (rows, columns), of any size.
-        heading: title of the figure.
     """
-    shown = {"the image": _pixels(image)} | {caption: np.asarray(values) for caption, values in maps.items()}
-    for caption in maps:
-        if shown[caption].ndim != 2:
-            raise ValueError(f"{caption}: expected one map of shape (rows, columns), found {shown[caption].shape}.")
-    figure, axes = _panels(len(shown), columns=min(3, len(shown)), height=3)
-    largest = max(np.abs(shown[caption]).max() for caption in maps)
-    for axis, (caption, values) in zip(axes, shown.items(), strict=True):
+    for caption, values in maps.items():
+        if np.ndim(values) != 2:
+            raise ValueError(f"{caption}: expected one map of shape (rows, columns), found {np.shape(values)}.")
+    largest = max(np.abs(values).max() for values in maps.values())
+    panels = {"the image": _pixels(image), **maps}
+    figure, axes = _panels(len(panels), columns=min(3, len(panels)), height=3)
+    for axis, (caption, values) in zip(axes, panels.items(), strict=True):
         drawn = axis.imshow(values, cmap="cividis", vmin=-largest, vmax=largest)
         axis.set(title=caption, xlabel="column", ylabel="row")
         axis.set(xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
     bar = {"location": "bottom", "shrink": 0.6, "aspect": 30, "ticks": plt.MaxNLocator(5)}
-    figure.colorbar(drawn, ax=list(axes), label="output of the filter", **bar)
+    figure.colorbar(drawn, ax=axes, label="output of the filter", **bar)
     figure.suptitle(heading)
     return figure
 
@@ -91,7 +89,6 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
     Args:
         history: dict of lists of one number an epoch: "loss", "accuracy", "val_loss", "val_accuracy", as
             `model.fit(...).history` holds them.
-        heading: title of the figure.
         best_epoch: number of an epoch, from 1 on, to mark by a dotted line; None for no line.
     """
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
@@ -108,8 +105,8 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
         if best_epoch is not None:
             axis.axvline(best_epoch, color=GREY, linestyle=":", label="best epoch")
         axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axis.grid()
     figure.legend(*axis.get_legend_handles_labels(), ncols=3, loc="outside lower center", frameon=False)
     figure.suptitle(heading)
     return figure
@@ -136,8 +133,6 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
         images: uint8, shape (n, 32, 32, 3), n at least rows × columns.
         probabilities: shape (n, 10), values 0 to 1.
         labels: shape (n,), values 0 to 9.
-        rows: rows of the grid.
-        columns: images in a row.
     """
     if not len(images) == len(probabilities) == len(labels) >= rows * columns:
         found = f"found {len(images)}, {len(probabilities)} and {len(labels)}."
@@ -170,7 +165,7 @@ def _draw_prediction(picture, bars, image, probabilities, label):
 def _draw_bars(axis, names, probabilities, colour):
     """Draw a bar for each class, the answer's in `colour`, and return the bars."""
     probabilities = np.asarray(probabilities)
-    if probabilities.shape != (len(names),) or not (0 <= probabilities.min() and probabilities.max() <= 1):
+    if probabilities.shape != (len(names),) or not (0 <= probabilities.min() and probabilities.max() < 1.001):
         found = f"shape {probabilities.shape}, {probabilities.min():.3g} to {probabilities.max():.3g}"
         remedy = "scipy.special.softmax makes them of logits."
         raise ValueError(f"expected {len(names)} probabilities from 0 to 1, found {found}; {remedy}")
@@ -189,7 +184,6 @@ def photo_answer(photo, pixels, probabilities, heading):
         photo: PIL image or uint8 array, shape (height, width, 3).
         pixels: uint8, shape (32, 32, 3).
         probabilities: Series of values 0 to 1; its index names the classes.
-        heading: title of the figure.
     """
     with unmarked():
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 3.2), width_ratios=(1.3, 1, 1.2))
@@ -209,16 +203,14 @@ def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
 
     Args:
         matrix: square DataFrame, one row a true class, one column an answer: counts, or shares in per cent.
-        heading: title of the figure.
         label: what the numbers are, with their unit.
         digits: digits after the point.
         mistakes_only: whether the diagonal stays without colour, so that the scale is that of the mistakes.
     """
     if list(matrix.index) != list(matrix.columns):
         raise ValueError(f"expected the same classes in rows and columns, found a matrix of {matrix.shape}.")
-    diagonal = np.eye(len(matrix), dtype=bool)
     figure, axis = plt.subplots(figsize=(WIDTH, 7))
-    shown = np.ma.masked_where(diagonal & mistakes_only, matrix)
+    shown = np.ma.masked_where(np.eye(len(matrix), dtype=bool) & mistakes_only, matrix)
     cells = axis.pcolormesh(shown, cmap="Blues", vmin=0, edgecolors="white", linewidth=0.5)
     for (row, column), number in np.ndenumerate(matrix):
         text = axis.text(column + 0.5, row + 0.5, f"{number:.{digits}f}", ha="center", va="center", fontsize=SMALL)
