@@ -201,7 +201,9 @@ def _draw():
 
 def mark_as_stand_in(figure):
     """Write on a figure that its images are not CIFAR-10; matplotlib calls this for every one while they are in use."""
-    figure.supylabel(STAND_IN, color="#B00020", fontsize=10)
+    text = STAND_IN.replace(", ", ",\n")  # two lines, since a row of small images is not high
+    box = {"facecolor": "#B00020", "edgecolor": "none", "pad": 2}
+    figure.supylabel(text, color="white", fontsize=10, bbox=box)
 
 
 def _warn(reason):
