@@ -110,6 +110,10 @@ def text(nb, identifier, old, new):
     cell.source = cell.source.replace(old, new)
 
 
+def shows(nb):
+    parts.find_cell(nb, "count").metadata.tutorial = {"shows": "utils.data.load_cifar10"}
+
+
 def stderr(nb):
     parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("stream", name="stderr", text="oh")]
 
@@ -139,6 +143,9 @@ BROKEN = [
     (check_metadata, lambda nb: nb.metadata.update(widgets={}), "differ"),
     (check_metadata, lambda nb: nb.metadata.pop("tutorial"), "differ"),
     (check_metadata, lambda nb: nb.cells[4].metadata.update(execution={}), "execution"),
+    (check_metadata, lambda nb: nb.cells[4].metadata.update(tutorial={"shows": "a.b", "more": 1}), "more"),
+    (check_metadata, lambda nb: nb.cells[4].metadata.update(tutorial={}), "tutorial"),
+    (check_metadata, lambda nb: nb.cells[3].metadata.update(tutorial={"shows": "a.b"}), "shows"),
     (check_sections, lambda nb: nb.cells.pop(1), "no cell objectives"),
     (check_sections, lambda nb: nb.cells.insert(5, nb.cells.pop(6)), "order"),
     (check_sections, lambda nb: nb.cells.append(nb.cells.pop(3)), "order"),
@@ -148,6 +155,7 @@ BROKEN = [
     (check_sections, lambda nb: text(nb, "counting", "## 1. Counting", "Counting"), "not numbered"),
     (check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
     (check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
+    (check_length, lambda nb: (code(nb, "1\n" * 26), shows(nb)), "26 lines, more than 25"),
     (check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
     (check_length, lambda nb: code(nb, "1\n#" + "-" * 108), "a line of 109"),
     (check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
@@ -224,6 +232,13 @@ def test_every_check_is_tested_on_a_broken_notebook():
 def test_code_that_is_fine_passes(good, source):
     code(good, source)
     assert [finding for check in CHECKS for finding in check(good)] == []
+
+
+def test_a_cell_may_say_which_code_it_shows_and_have_up_to_25_lines(good):
+    code(good, "1\n" * 25)
+    shows(good)
+    long = [finding for finding in check_length(good) if "median" not in finding]
+    assert check_metadata(good) + long == []
 
 
 @pytest.mark.parametrize("place", ["before", "after", "after another figure"])

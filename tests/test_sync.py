@@ -183,6 +183,74 @@ def test_a_link_of_solutions_that_leads_nowhere_is_found(solved):
     assert sync.findings(solved) == [f"{SOLVED}: ../glossary.md#digit leads to no heading of glossary.md"]
 
 
+SHAPES = '''
+import no_such_package
+
+
+@no_such_package.registered
+class Shape:
+    """A thing, e.g. a square.  It has corners.
+
+    Args:
+        corners: how many.
+    """
+
+    def area(self):
+        """How large
+        it is. Always 1."""
+        return 1
+
+
+def double(x):
+    """Twice x; see Liu et al. 2020.
+
+    Returns:
+        a number.
+    """
+    return 2 * x
+'''
+SHAPE = '''@no_such_package.registered
+class Shape:
+    """A thing, e.g. a square."""
+
+    def area(self):
+        """How large
+        it is."""
+        return 1'''
+DOUBLE = '''def double(x):
+    """Twice x; see Liu et al. 2020."""
+    return 2 * x'''
+
+
+def show(root, name):
+    """Let the cell `count` of the first notebook, which was run, show `name`."""
+    tiny.write(root / "utils/shapes.py", SHAPES)
+    nb = parts.read_notebook(root / FIRST)
+    cell = parts.find_cell(nb, "count")
+    cell.metadata.tutorial = {"shows": name}
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="2\n")], 2
+    tiny.write(root / FIRST, sync.notebook_text(nb))
+
+
+@pytest.mark.parametrize(("name", "shown"), [("utils.shapes.Shape", SHAPE), ("utils.shapes.double", DOUBLE)])
+def test_a_cell_shows_the_code_that_it_names(root, name, shown):
+    show(root, name)
+    assert sync.findings(root) == [f"{FIRST}: cell `count`: run `make sync`"]
+    sync.write(root)
+    cell = parts.find_cell(parts.read_notebook(root / FIRST), "count")
+    assert (cell.source, cell.outputs, cell.execution_count) == (shown, [], None)
+    assert sync.findings(root) == [] and sync.write(root) == []
+    change(root, "utils/shapes.py", "2 * x" if name.endswith("double") else "return 1", "return 3")
+    assert sync.findings(root) == [f"{FIRST}: cell `count`: run `make sync`"]
+
+
+@pytest.mark.parametrize("name", ["utils.shapes.triple", "utils.no_such.double", "no_such_package", "double"])
+def test_a_cell_that_shows_what_does_not_exist_is_named_in_one_sentence(root, name, capsys):
+    show(root, name)
+    assert sync_main(root, "--check") == 1
+    assert f"01_counting.ipynb: expected `shows` to name a function or class, found {name}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("missing", ["setup", "navigation"])
 def test_a_missing_generated_cell_is_added_at_its_place(root, missing):
     nb = parts.read_notebook(root / FIRST)

@@ -1,4 +1,4 @@
-"""Write the generated parts of the series: badges, navigation, set-up cells, metadata, tables.
+"""Write the generated parts of the series: badges, navigation, set-up cells, code shown in cells, metadata, tables.
 
 python -m tests.tools.sync                          write them
 python -m tests.tools.sync --check                  only say what differs, and which links and numbers are wrong
@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 
 from tests.benchmarks import report
-from tests.tools import links, parts
+from tests.tools import links, parts, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -75,7 +75,21 @@ def update_notebook(entries, position, repository):
         ("setup", "code", parts.setup_cell(repository, entries[position].runtime)),
         ("navigation", "markdown", parts.navigation(entries, position)),
     ]
-    return update(notebook, wanted, notebook.metadata.tutorial)
+    return update(notebook, wanted + shown_cells(entries[position].path, notebook), notebook.metadata.tutorial)
+
+
+def shown_cells(path, notebook):
+    """The cells of the notebook at `path` that show code of the series: id, kind, source.
+
+    Raises:
+        ValueError: if there is no such function or class.
+    """
+    root = next(folder for folder in path.parents if (folder / "pyproject.toml").exists())
+    try:
+        cells = [(cell, shown.named(cell)) for cell in notebook.cells]
+        return [(cell.id, "code", shown.source(root, name)) for cell, name in cells if name]
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def update_solutions(entry, repository):
@@ -84,8 +98,9 @@ def update_solutions(entry, repository):
         ("title", "markdown", parts.solutions_title(entry)),
         ("setup", "code", parts.setup_cell(repository, entry.runtime)),
     ]
-    notebook = parts.read_notebook(parts.solutions_entry(entry).path)
-    return update(notebook, wanted, {"runtime": entry.runtime})
+    path = parts.solutions_entry(entry).path
+    notebook = parts.read_notebook(path)
+    return update(notebook, wanted + shown_cells(path, notebook), {"runtime": entry.runtime})
 
 
 def update(notebook, wanted, tutorial):
