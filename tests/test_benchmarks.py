@@ -13,7 +13,6 @@ from tests.benchmarks import bench, report, rows, sides
 from tests.tools import sync
 from utils.networks import build_model
 
-BY_NAME = {row.name: row for row in rows.ROWS}
 ALL_SIDES = [f"{row.name}_{side}" for row in rows.ROWS for side in (("ours", "theirs") if row.peer else ("ours",))]
 # Measured in a process of their own below; or the same code as another; or (suite) `make test` itself.
 ELSEWHERE = {"memory_ours", "memory_theirs", "load_ours", "load_theirs", "time_to_80_ours", "suite_ours"}
@@ -54,10 +53,6 @@ def test_a_measurement_gives_a_positive_value_and_facts_that_json_can_hold(side,
     assert answer["value"] > 0
     assert all(isinstance(value, int | float) for value in answer["facts"].values())
     assert ("reached" in answer) == side.startswith("time_to_")
-
-
-def test_every_row_has_its_measurements():
-    assert all(hasattr(sides, side) for side in ALL_SIDES)
 
 
 def test_the_network_of_articles_that_divide_pixels_is_the_one_of_the_series_but_for_rescaling_and_softmax():
