@@ -113,27 +113,19 @@ def test_a_training_of_ours_that_did_not_reach_its_target_misses_its_aim():
 
 def test_a_saved_row_replaces_only_itself_and_is_shown_on_both_pages(tmp_path):
     root = tiny.project(tmp_path, tiny.notebook())
+    page = root / "tests/benchmarks/RESULTS.md"
+    assert "bench" not in (root / "README.md").read_text(encoding="utf-8").replace("<!-- benchmarks:", "")
+    assert not page.exists()
     for name, measured in (("load", result([1.0], [3.0])), ("suite", result([4.0])), ("load", result([1.0], [77.0]))):
         bench.save(root, name, measured)
     saved = json.loads((root / "tests/benchmarks/results.json").read_text(encoding="utf-8"))
     assert saved == {"load": result([1.0], [77.0]), "suite": result([4.0])}
-    for page in ("README.md", "tests/benchmarks/RESULTS.md"):
-        text = (root / page).read_text(encoding="utf-8")
+    for path in (root / "README.md", page):
+        text = path.read_text(encoding="utf-8")
         assert text.count("77.0 s") == 1 and text.count("4.00 min") == 1 and "3.00 s" not in text
         assert "a machine; images: some images." in text
     assert sync.findings(root) == []
-
-
-def test_without_results_nothing_is_shown(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook())
-    assert "bench" not in (root / "README.md").read_text(encoding="utf-8").replace("<!-- benchmarks:", "")
-    assert not (root / "tests/benchmarks/RESULTS.md").exists()
-
-
-def test_a_page_changed_by_hand_is_found(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook())
-    bench.save(root, "suite", result([4.0]))
-    tiny.write(root / "tests/benchmarks/RESULTS.md", "all is well")
+    tiny.write(page, "all is well")
     assert [line.split(":")[0] for line in sync.findings(root)] == ["tests/benchmarks/RESULTS.md"]
 
 
