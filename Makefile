@@ -40,7 +40,7 @@ publish: .venv/.installed ## run in the full profile and save the outputs in not
 classroom: .venv/.installed ## write classroom/classroom.zip for a room without network, and prove it (CLASSROOM_ARGS="--no-wheels")
 	@$(VENV_PYTHON) -m tests.tools.classroom $(CLASSROOM_ARGS)
 
-sync: .venv/.installed ## write badges, navigation, set-up cells and tables (for a fork: REPO=owner/name)
+sync: .venv/.installed ## write badges, navigation, set-up cells, shown code and tables (for a fork: REPO=owner/name)
 	@$(VENV_PYTHON) -m tests.tools.sync $(if $(REPO),--repository $(REPO))
 
 sync-check: .venv/.installed ## say what `make sync` would change, and which links lead nowhere

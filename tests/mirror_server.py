@@ -57,8 +57,8 @@ class MirrorServer(LocalServer):
     Names: good, 404, html, truncated, wrong-hash, stalling (until `recovered` is set), silent (takes the request,
     never answers), hanging-up (closes the connection instead), slow-N (N kB/s), dribbling (single bytes), huge
     (announces more than any disk holds), endless (sends on and on), breaks-once (breaks off half-way, then resumes),
-    breaks-at-end (the same after the last byte), garbles-once (the same half-way, the first half being wrong), no-range (breaks off
-    half-way, then ignores Range), and `dead`, where nothing listens.
+    breaks-at-end (the same after the last byte), garbles-once (the same half-way, the first half being wrong),
+    no-range (breaks off half-way, then ignores Range), and `dead`, where nothing listens.
 
     Args:
         content: bytes of the archive.

@@ -13,7 +13,6 @@ from tests.benchmarks import bench, report, rows, sides
 from tests.tools import sync
 from utils.networks import build_model
 
-BY_NAME = {row.name: row for row in rows.ROWS}
 ALL_SIDES = [f"{row.name}_{side}" for row in rows.ROWS for side in (("ours", "theirs") if row.peer else ("ours",))]
 # Measured in a process of their own below; or the same code as another; or (suite) `make test` itself.
 ELSEWHERE = {"memory_ours", "memory_theirs", "load_ours", "load_theirs", "time_to_80_ours", "suite_ours"}
@@ -54,10 +53,6 @@ def test_a_measurement_gives_a_positive_value_and_facts_that_json_can_hold(side,
     assert answer["value"] > 0
     assert all(isinstance(value, int | float) for value in answer["facts"].values())
     assert ("reached" in answer) == side.startswith("time_to_")
-
-
-def test_every_row_has_its_measurements():
-    assert all(hasattr(sides, side) for side in ALL_SIDES)
 
 
 def test_the_network_of_articles_that_divide_pixels_is_the_one_of_the_series_but_for_rescaling_and_softmax():
@@ -118,27 +113,19 @@ def test_a_training_of_ours_that_did_not_reach_its_target_misses_its_aim():
 
 def test_a_saved_row_replaces_only_itself_and_is_shown_on_both_pages(tmp_path):
     root = tiny.project(tmp_path, tiny.notebook())
+    page = root / "tests/benchmarks/RESULTS.md"
+    assert "bench" not in (root / "README.md").read_text(encoding="utf-8").replace("<!-- benchmarks:", "")
+    assert not page.exists()
     for name, measured in (("load", result([1.0], [3.0])), ("suite", result([4.0])), ("load", result([1.0], [77.0]))):
         bench.save(root, name, measured)
     saved = json.loads((root / "tests/benchmarks/results.json").read_text(encoding="utf-8"))
     assert saved == {"load": result([1.0], [77.0]), "suite": result([4.0])}
-    for page in ("README.md", "tests/benchmarks/RESULTS.md"):
-        text = (root / page).read_text(encoding="utf-8")
+    for path in (root / "README.md", page):
+        text = path.read_text(encoding="utf-8")
         assert text.count("77.0 s") == 1 and text.count("4.00 min") == 1 and "3.00 s" not in text
         assert "a machine; images: some images." in text
     assert sync.findings(root) == []
-
-
-def test_without_results_nothing_is_shown(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook())
-    assert "bench" not in (root / "README.md").read_text(encoding="utf-8").replace("<!-- benchmarks:", "")
-    assert not (root / "tests/benchmarks/RESULTS.md").exists()
-
-
-def test_a_page_changed_by_hand_is_found(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook())
-    bench.save(root, "suite", result([4.0]))
-    tiny.write(root / "tests/benchmarks/RESULTS.md", "all is well")
+    tiny.write(page, "all is well")
     assert [line.split(":")[0] for line in sync.findings(root)] == ["tests/benchmarks/RESULTS.md"]
 
 

@@ -6,39 +6,19 @@ import nbformat
 import pytest
 
 from tests import tiny
-from tests.tools import links, parts, sync
-from tests.tools.form import (
-    CHECKS,
-    SOLUTIONS_CHECKS,
-    check_executed,
-    check_exercises,
-    check_figures,
-    check_format,
-    check_images,
-    check_imports,
-    check_length,
-    check_markers,
-    check_metadata,
-    check_outputs,
-    check_sections,
-    exercise_numbers,
-    without_alt_text,
-)
+from tests.tools import form, links, parts, sync
+from tests.tools.form import CHECKS, SOLUTIONS_CHECKS
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
 SOLUTIONS = [entry.path for entry in sync.solutions_entries(sync.read_entries(sync.PROJECT))]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+CASES = [(path, check) for path in NOTEBOOKS for check in CHECKS]
+CASES += [(path, check) for path in SOLUTIONS for check in SOLUTIONS_CHECKS]
+
+
+@pytest.mark.parametrize(("path", "check"), CASES, ids=lambda part: getattr(part, "stem", None) or part.__name__)
 def test_notebook(path, check):
-    found = check(parts.read_notebook(path))
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize("check", SOLUTIONS_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_solutions(path, check):
     found = check(parts.read_notebook(path))
     assert not found, "\n".join(found)
 
@@ -50,17 +30,13 @@ def test_generated_parts_links_and_numbering_are_right():
 
 @pytest.mark.parametrize("path", [p for p in links.documents(sync.PROJECT) if p.suffix == ".md"], ids=lambda p: p.stem)
 def test_images_in_the_other_texts_say_what_they_show(path):
-    assert not without_alt_text(path.read_text(encoding="utf-8"))
-
-
-def test_there_are_notebooks_to_check():
-    assert len(NOTEBOOKS) >= 2
+    assert not form.without_alt_text(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("entry", sync.read_entries(sync.PROJECT), ids=lambda entry: entry.path.stem)
 def test_every_notebook_has_exercises_and_each_of_them_a_solution(entry):
-    numbers = exercise_numbers(parts.read_notebook(entry.path))
-    assert numbers and exercise_numbers(parts.read_notebook(parts.solutions_entry(entry).path)) == numbers
+    numbers = form.exercise_numbers(parts.read_notebook(entry.path))
+    assert numbers and form.exercise_numbers(parts.read_notebook(parts.solutions_entry(entry).path)) == numbers
 
 
 @pytest.fixture
@@ -70,20 +46,16 @@ def good(tmp_path):
     return tiny.executed(parts.read_notebook(root / "notebooks/01_counting.ipynb"))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_a_good_notebook_has_no_findings(good, check):
-    assert check(good) == []
-
-
 @pytest.fixture
 def with_exercises(good):
     """The same with two exercises."""
     return tiny.add_exercises(good)
 
 
+@pytest.mark.parametrize("kind", ["good", "with_exercises"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_a_good_notebook_with_exercises_has_no_findings(with_exercises, check):
-    assert check(with_exercises) == []
+def test_a_good_notebook_has_no_findings(check, kind, request):
+    assert check(request.getfixturevalue(kind)) == []
 
 
 @pytest.mark.parametrize("check", SOLUTIONS_CHECKS, ids=lambda check: check.__name__)
@@ -95,9 +67,7 @@ def test_good_solutions_have_no_findings(good, check):
 
 def output(nb, text, kind=None):
     """Replace the output of the cell `count`."""
-    new = nbformat.v4.new_output
-    data = new("display_data", data={kind: text}) if kind else new("stream", name="stdout", text=text)
-    parts.find_cell(nb, "count").outputs = [data]
+    put(nb, "display_data", data={kind: text}) if kind else put(nb, "stream", text=text)
 
 
 def code(nb, source):
@@ -110,12 +80,24 @@ def text(nb, identifier, old, new):
     cell.source = cell.source.replace(old, new)
 
 
+def shows(nb):
+    parts.find_cell(nb, "count").metadata.tutorial = {"shows": "utils.data.load_cifar10"}
+
+
+def put(nb, kind, **content):
+    parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output(kind, **content)]
+
+
+def stale(nb):
+    put(nb, "execute_result", data={"text/plain": "2"}, execution_count=7)
+
+
 def stderr(nb):
-    parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("stream", name="stderr", text="oh")]
+    put(nb, "stream", name="stderr", text="oh")
 
 
 def error(nb):
-    parts.find_cell(nb, "count").outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[])]
+    put(nb, "error", ename="E", evalue="e", traceback=[])
 
 
 def figure(nb):
@@ -130,53 +112,73 @@ def wide_figure(nb):
 
 
 BROKEN = [
-    (check_format, lambda nb: nb.update(nbformat_minor=4), "not 4.5"),
-    (check_format, lambda nb: nb.cells[3].pop("id"), "cell 4 has no id"),
-    (check_format, lambda nb: nb.cells[3].update(id="count"), "id count used twice"),
-    (check_format, lambda nb: nb.cells[3].update(id="3F_a"), "not a readable name"),
-    (check_format, lambda nb: nb.cells[4].pop("outputs"), "not valid"),
-    (check_metadata, lambda nb: nb.metadata.kernelspec.pop("language"), "differ"),
-    (check_metadata, lambda nb: nb.metadata.update(widgets={}), "differ"),
-    (check_metadata, lambda nb: nb.metadata.pop("tutorial"), "differ"),
-    (check_metadata, lambda nb: nb.cells[4].metadata.update(execution={}), "execution"),
-    (check_sections, lambda nb: nb.cells.pop(1), "no cell objectives"),
-    (check_sections, lambda nb: nb.cells.insert(5, nb.cells.pop(6)), "order"),
-    (check_sections, lambda nb: nb.cells.append(nb.cells.pop(3)), "order"),
-    (check_sections, lambda nb: text(nb, "summary", "What you learned", "The end"), "does not begin with"),
-    (check_sections, lambda nb: text(nb, "check-yourself", tiny.QUESTION * 3, tiny.QUESTION), "1 folded answers"),
-    (check_sections, lambda nb: text(nb, "counting", "## 1.", "## 2."), "not numbered"),
-    (check_sections, lambda nb: text(nb, "counting", "## 1. Counting", "Counting"), "not numbered"),
-    (check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
-    (check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
-    (check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
-    (check_length, lambda nb: code(nb, "1\n#" + "-" * 108), "a line of 109"),
-    (check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
-    (check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
-    (check_executed, stderr, "count wrote to stderr"),
-    (check_executed, error, "count failed"),
-    (check_outputs, lambda nb: output(nb, "saved in /home/me/x.keras"), "absolute path"),
-    (check_outputs, lambda nb: output(nb, r"saved in C:\Users\me"), "absolute path"),
-    (check_outputs, lambda nb: output(nb, "'/content/series/x'", "text/plain"), "absolute path"),
-    (check_outputs, lambda nb: output(nb, "x.py:3: UserWarning: no"), "a warning"),
-    (check_outputs, lambda nb: output(nb, "WARNING:tensorflow: no"), "a warning"),
-    (check_outputs, lambda nb: output(nb, "done 2024-05-06"), "a date"),
-    (check_outputs, lambda nb: output(nb, "took 00:12:33"), "a date or time"),
-    (check_outputs, lambda nb: output(nb, "<b>Thu May  2</b>", "text/html"), "a date"),
-    (check_outputs, lambda nb: output(nb, "<History at 0x7f3a2b1c9d50>", "text/plain"), "memory address"),
-    (check_outputs, lambda nb: output(nb, "1/3\r2/3\r"), "progress bar"),
-    (check_outputs, lambda nb: output(nb, {}, "application/vnd.jupyter.widget-view+json"), "a widget"),
-    (check_imports, lambda nb: code(nb, "import torch"), "imports torch"),
-    (check_imports, lambda nb: code(nb, "from torch.nn import Module"), "imports torch"),
-    (check_imports, lambda nb: code(nb, "!pip install torch"), "installs packages"),
-    (check_images, lambda nb: text(nb, "counting", "A ", "![](x.png) A "), "without alt text"),
-    (check_images, lambda nb: text(nb, "counting", "A ", '<img src="x.png"> A '), "without alt text"),
-    (check_images, lambda nb: text(nb, "counting", "A ", "![curves.png](x.png) A "), "'curves.png' does not say"),
-    (check_images, lambda nb: text(nb, "counting", "A ", "![figure](x.png) A "), "'figure' does not say"),
-    (check_images, lambda nb: text(nb, "counting", "A ", '<img alt="" src="x.png"> A '), "without alt text"),
-    (check_figures, figure, "count shows a figure with no text beside it"),
-    (check_figures, wide_figure, "figure of 849 pixels"),
-    (check_markers, lambda nb: code(nb, "x.shape  # NBVAL_CHECK_OUTPUT"), "nbval overlooks"),
-    (check_markers, lambda nb: nb.cells[4].update(source="# NBVAL_CHECK_OUTPUT\n1", outputs=[]), "no saved output"),
+    (form.check_format, lambda nb: nb.update(nbformat_minor=4), "not 4.5"),
+    (form.check_format, lambda nb: nb.cells[3].pop("id"), "cell 4 has no id"),
+    (form.check_format, lambda nb: nb.cells[3].update(id="count"), "id count used twice"),
+    (form.check_format, lambda nb: nb.cells[3].update(id="3F_a"), "not a readable name"),
+    (form.check_format, lambda nb: nb.cells[4].pop("outputs"), "not valid"),
+    (form.check_metadata, lambda nb: nb.metadata.kernelspec.pop("language"), "differ"),
+    (form.check_metadata, lambda nb: nb.metadata.update(widgets={}), "differ"),
+    (form.check_metadata, lambda nb: nb.metadata.pop("tutorial"), "differ"),
+    (form.check_metadata, lambda nb: nb.cells[4].metadata.update(execution={}), "execution"),
+    (form.check_metadata, lambda nb: nb.cells[4].metadata.update(tutorial={"shows": "a.b", "more": 1}), "more"),
+    (form.check_metadata, lambda nb: nb.cells[4].metadata.update(tutorial={}), "tutorial"),
+    (form.check_metadata, lambda nb: nb.cells[3].metadata.update(tutorial={"shows": "a.b"}), "shows"),
+    (form.check_sections, lambda nb: nb.cells.pop(1), "no cell objectives"),
+    (form.check_sections, lambda nb: nb.cells.insert(5, nb.cells.pop(6)), "order"),
+    (form.check_sections, lambda nb: nb.cells.append(nb.cells.pop(3)), "order"),
+    (form.check_sections, lambda nb: text(nb, "summary", "What you learned", "The end"), "does not begin with"),
+    (form.check_sections, lambda nb: text(nb, "check-yourself", tiny.QUESTION * 3, tiny.QUESTION), "1 folded answers"),
+    (form.check_sections, lambda nb: text(nb, "counting", "## 1.", "## 2."), "not numbered"),
+    (form.check_sections, lambda nb: text(nb, "counting", "## 1. Counting", "Counting"), "not numbered"),
+    (form.check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
+    (form.check_length, lambda nb: code(nb, "1\n" * 21), "21 lines"),
+    (form.check_length, lambda nb: (code(nb, "1\n" * 26), shows(nb)), "26 lines, more than 25"),
+    (form.check_length, lambda nb: code(nb, "1\n" * 9), "median cell of 9"),
+    (form.check_length, lambda nb: code(nb, "1\n#" + "-" * 108), "a line of 109"),
+    (form.check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
+    (form.check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
+    (form.check_executed, stale, "count has the output of another run"),
+    (form.check_executed, stderr, "count wrote to stderr"),
+    (form.check_executed, error, "count failed"),
+    (form.check_outputs, lambda nb: output(nb, "saved in /home/me/x.keras"), "absolute path"),
+    (form.check_outputs, lambda nb: output(nb, r"saved in C:\Users\me"), "absolute path"),
+    (form.check_outputs, lambda nb: output(nb, "'/content/series/x'", "text/plain"), "absolute path"),
+    (form.check_outputs, lambda nb: output(nb, "x.py:3: UserWarning: no"), "a warning"),
+    (form.check_outputs, lambda nb: output(nb, "WARNING:tensorflow: no"), "a warning"),
+    (form.check_outputs, lambda nb: output(nb, "done 2024-05-06"), "a date"),
+    (form.check_outputs, lambda nb: output(nb, "took 00:12:33"), "a date or time"),
+    (form.check_outputs, lambda nb: output(nb, "<b>Thu May  2</b>", "text/html"), "a date"),
+    (form.check_outputs, lambda nb: output(nb, "<History at 0x7f3a2b1c9d50>", "text/plain"), "memory address"),
+    (form.check_outputs, lambda nb: output(nb, "1/3\r2/3\r"), "progress bar"),
+    (form.check_outputs, lambda nb: output(nb, {}, "application/vnd.jupyter.widget-view+json"), "a widget"),
+    (form.check_imports, lambda nb: code(nb, "import torch"), "imports torch"),
+    (form.check_imports, lambda nb: code(nb, "from torch.nn import Module"), "imports torch"),
+    (form.check_images, lambda nb: text(nb, "counting", "A ", "![](x.png) A "), "without alt text"),
+    (form.check_images, lambda nb: text(nb, "counting", "A ", '<img src="x.png"> A '), "without alt text"),
+    (form.check_images, lambda nb: text(nb, "counting", "A ", "![curves.png](x.png) A "), "'curves.png' does not say"),
+    (form.check_images, lambda nb: text(nb, "counting", "A ", "![figure](x.png) A "), "'figure' does not say"),
+    (form.check_images, lambda nb: text(nb, "counting", "A ", '<img alt="" src="x.png"> A '), "without alt text"),
+    (form.check_figures, figure, "count shows a figure with no text beside it"),
+    (form.check_figures, wide_figure, "figure of 849 pixels"),
+    (form.check_metadata, lambda nb: nb.cells[4].metadata.update(tags=["raises-exception"]), "raises-exception"),
+    (form.check_metadata, lambda nb: nb.cells[4].metadata.update(tags=["nbval-skip"]), "nbval-skip"),
+    (form.check_markers, lambda nb: code(nb, "# NBVAL_SKIP\n1 / 0"), "NBVAL_SKIP"),
+    (form.check_markers, lambda nb: code(nb, "# NBVAL_RAISES_EXCEPTION\n1 / 0"), "NBVAL_RAISES_EXCEPTION"),
+    (form.check_markers, lambda nb: code(nb, "##  NBVAL_IGNORE_OUTPUT\n1"), "NBVAL_IGNORE_OUTPUT"),
+    (form.check_markers, lambda nb: code(nb, "# PYTEST_VALIDATE_IGNORE_OUTPUT\n1"), "PYTEST_VALIDATE_IGNORE_OUTPUT"),
+    (form.check_markers, lambda nb: code(nb, "x.shape  # NBVAL_CHECK_OUTPUT"), "nbval overlooks"),
+    (form.check_unseen, lambda nb: code(nb, "\n"), "count is empty"),
+    (form.check_unseen, lambda nb: code(nb, "# nothing"), "count is empty"),
+    (form.check_unseen, lambda nb: code(nb, "!false"), "runs '!false'"),
+    (form.check_unseen, lambda nb: code(nb, "%%bash\nfalse"), "runs '%%bash'"),
+    (form.check_unseen, lambda nb: code(nb, "!pip install torch"), "runs '!pip install torch'"),
+    (form.check_unseen, lambda nb: code(nb, "import os\nos.system('false')"), "uses os.system"),
+    (form.check_unseen, lambda nb: code(nb, "from threading import Thread"), "starts threads"),
+    (form.check_unseen, lambda nb: code(nb, "exit()"), "uses exit"),
+    (form.check_unseen, lambda nb: code(nb, "import sys\nsys.exit(1)"), "uses sys.exit"),
+    (form.check_unseen, lambda nb: code(nb, "raise SystemExit"), "uses SystemExit"),
+    (form.check_markers, lambda nb: nb.cells[4].update(source=form.CHECKED, outputs=[]), "no saved output"),
 ]
 
 
@@ -196,7 +198,7 @@ BROKEN_EXERCISES = [
 @pytest.mark.parametrize(("damage", "message"), BROKEN_EXERCISES)
 def test_a_broken_exercise_is_found(with_exercises, damage, message):
     damage(with_exercises)
-    assert message in " ".join(check_exercises(with_exercises))
+    assert message in " ".join(form.check_exercises(with_exercises))
 
 
 @pytest.mark.parametrize(("check", "damage", "message"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
@@ -207,7 +209,7 @@ def test_a_broken_notebook_is_found(good, check, damage, message):
 
 
 def test_every_check_is_tested_on_a_broken_notebook():
-    assert {check for check, _, _ in BROKEN} | {check_exercises} == set(CHECKS)
+    assert {check for check, _, _ in BROKEN} | {form.check_exercises} == set(CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,13 @@ def test_code_that_is_fine_passes(good, source):
     assert [finding for check in CHECKS for finding in check(good)] == []
 
 
+def test_a_cell_may_say_which_code_it_shows_and_have_up_to_25_lines(good):
+    code(good, "1\n" * 25)
+    shows(good)
+    long = [finding for finding in form.check_length(good) if "median" not in finding]
+    assert form.check_metadata(good) + long == []
+
+
 @pytest.mark.parametrize("place", ["before", "after", "after another figure"])
 def test_a_figure_with_text_on_one_side_passes(good, place):
     figure(good)
@@ -233,7 +242,7 @@ def test_a_figure_with_text_on_one_side_passes(good, place):
     good.cells.insert(5 if place == "before" else 6, nbformat.v4.new_markdown_cell("What to see.", id="seen"))
     if place == "after another figure":
         good.cells.insert(6, nbformat.v4.new_code_cell("2", id="other", outputs=shown.outputs))
-    assert check_figures(good) == []
+    assert form.check_figures(good) == []
 
 
 @pytest.mark.parametrize(
@@ -242,4 +251,4 @@ def test_a_figure_with_text_on_one_side_passes(good, place):
 )
 def test_text_that_is_fine_passes(good, shown):
     output(good, shown)
-    assert check_outputs(good) == []
+    assert form.check_outputs(good) == []

@@ -22,13 +22,31 @@ def root(tmp_path):
 
 def change(root, name, old, new):
     """Replace a text in a file that has it."""
-    text = (root / name).read_text(encoding="utf-8")
+    text = read(root, name)
     assert old in text
     tiny.write(root / name, text.replace(old, new))
 
 
+def read(root, name):
+    return (root / name).read_text(encoding="utf-8")
+
+
 def source(root, name, identifier):
     return parts.find_cell(parts.read_notebook(root / name), identifier).source
+
+
+def edit(root, name, identifier, **new):
+    """Give a cell these attributes; where its outputs are new, it was run."""
+    notebook = parts.read_notebook(root / name)
+    cell = parts.find_cell(notebook, identifier)
+    cell.update(new)
+    if "outputs" in new:
+        cell.execution_count = 1
+    tiny.write(root / name, sync.notebook_text(notebook))
+
+
+def printed(text):
+    return nbformat.v4.new_output("stream", text=text)
 
 
 def sync_main(root, *arguments):
@@ -40,42 +58,37 @@ def test_a_synchronised_project_has_no_findings_and_a_second_call_changes_nothin
     assert sync.write(root) == []
 
 
-def test_title_and_navigation_lead_to_the_neighbours_and_to_colab(root):
+def test_title_navigation_and_tables_lead_to_the_notebooks_and_to_colab(root):
     colab = "https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/01_counting.ipynb"
     title = source(root, FIRST, "title")
-    assert title.startswith("# 01 · Counting\n")
-    assert f"[![Open 01 · Counting in Colab]({parts.BADGE})]({colab})" in title
+    assert title.startswith(f"# 01 · Counting\n\n[![Open 01 · Counting in Colab]({parts.BADGE})]({colab})")
     assert source(root, FIRST, "navigation") in title
     assert source(root, FIRST, "navigation") == "[All notebooks](../README.md) | [02 · Adding →](02_adding.ipynb)"
     assert source(root, SECOND, "navigation") == "[← 01 · Counting](01_counting.ipynb) | [All notebooks](../README.md)"
-
-
-def test_readme_and_badge_page_have_a_row_for_each_notebook(root):
     for name in ("README.md", "colab_badges.md"):
-        rows = [line for line in (root / name).read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
+        rows = [line for line in read(root, name).splitlines() if line.startswith("| [")]
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
 def test_readme_names_the_machines_on_which_the_minutes_were_measured(root):
-    assert "measured on" not in (root / "README.md").read_text(encoding="utf-8")
+    assert "measured on" not in read(root, "README.md")
     for name, machine in ((FIRST, "2 cores of B"), (SECOND, "2 cores of A")):
-        nb = parts.read_notebook(root / name)
-        printed = nbformat.v4.new_output("stream", name="stdout", text=f"{machine}\nProfile full\n")
-        parts.find_cell(nb, "setup").outputs = [printed]
-        tiny.write(root / name, sync.notebook_text(nb))
+        edit(root, name, "setup", outputs=[printed(f"{machine}\nProfile full\n")])
     sync.write(root)
-    assert "\n\nMinutes measured on 2 cores of A; 2 cores of B.\n" in (root / "README.md").read_text(encoding="utf-8")
+    assert "\n\nMinutes measured on 2 cores of A; 2 cores of B.\n" in read(root, "README.md")
 
 
-def test_the_badge_page_names_each_runtime_and_says_how_to_point_the_badges_at_a_fork(root):
-    change(root, SECOND, '"runtime": "CPU"', '"runtime": "TPU"')
+@pytest.mark.parametrize(("runtime", "hardware"), [("CPU", None), ("GPU", "T4"), ("TPU", "V5E1")])
+def test_the_runtime_stands_on_the_badge_page_and_colab_is_asked_for_it(root, runtime, hardware):
+    change(root, SECOND, '"runtime": "CPU"', f'"runtime": "{runtime}"')
     sync_main(root, "--repository", "someone/else")
-    page = (root / "colab_badges.md").read_text(encoding="utf-8")
-    runtimes = [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| [")]
-    assert runtimes == ["CPU", "TPU"]
+    page = read(root, "colab_badges.md")
+    assert [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| [")] == ["CPU", runtime]
     assert "lead to someone/else" in page and "`make sync REPO=owner/name`" in page
     metadata = parts.read_notebook(root / SECOND).metadata
-    assert (metadata.accelerator, metadata.colab.gpuType) == ("TPU", "V5E1")
+    assert (metadata.get("accelerator"), metadata.colab.get("gpuType")) == (hardware and runtime, hardware)
+    assert metadata.colab.provenance == []
+    assert ('"KERAS_BACKEND"' in source(root, SECOND, "setup")) == (runtime != "TPU")  # the cell before it chooses it
 
 
 @pytest.mark.parametrize(("minutes", "shown"), [(None, "–"), (0.4, "under 1"), (1.4, "1"), (11.6, "12")])
@@ -96,11 +109,11 @@ def test_minutes_are_shown_as_people_say_them(minutes, shown):
     ],
 )
 def test_a_generated_part_changed_by_hand_is_found_and_put_right(root, name, old, new):
-    before = (root / name).read_text(encoding="utf-8")
+    before = read(root, name)
     change(root, name, old, new)
     assert any(line.startswith(name) and "make sync" in line for line in sync.findings(root))
     sync.write(root)
-    assert (root / name).read_text(encoding="utf-8") == before
+    assert read(root, name) == before
 
 
 @pytest.mark.parametrize(
@@ -111,23 +124,18 @@ def test_a_generated_part_changed_by_hand_is_found_and_put_right(root, name, old
         ("README.md", '<img alt="x" src="figure.png">', "figure.png leads to no file"),
         ("README.md", "[a](https://colab.research.google.com/github/OWNER/REPO/blob/main/x.ipynb)", "Colab would find"),
         ("README.md", "[a](https://colab.research.google.com/github/o/r/blob/main/README.md)", "Colab would find"),
+        ("README.md", "`a[0](b)`\n\n```\n[x](y)\n# z\n```\n[w](https://example.org/none)", None),
     ],
 )
-def test_a_link_that_leads_nowhere_is_found(root, name, text, message):
-    tiny.write(root / name, (root / name).read_text(encoding="utf-8") + "\n" + text + "\n")
-    assert len(sync.findings(root)) == 1
-    assert message in sync.findings(root)[0]
+def test_a_link_that_leads_nowhere_is_found_but_not_in_code_or_on_other_sites(root, name, text, message):
+    tiny.write(root / name, read(root, name) + f"\n{text}\n")
+    found = sync.findings(root)
+    assert len(found) == bool(message) and all(message in line for line in found)
 
 
 def test_a_glossary_link_of_a_notebook_without_its_entry_is_found(root):
     change(root, FIRST, "glossary.md#number", "glossary.md#digit")
     assert sync.findings(root) == [f"{FIRST}: glossary.md#digit leads to no heading of glossary.md"]
-
-
-def test_links_in_code_and_to_other_sites_are_not_followed(root):
-    text = "`a[0](b)`\n\n```\n[x](y)\n# z\n```\n[w](https://example.org/none)\n"
-    tiny.write(root / "CHANGES.md", text)
-    assert sync.findings(root) == []
 
 
 def test_anchors_are_those_of_github():
@@ -164,23 +172,81 @@ def test_solutions_get_title_set_up_cell_and_runtime_and_stand_in_no_table(solve
     assert sync.findings(solved) == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "finding"),
-    [
-        ("machine.start()", "machine.start(2)", f"{SOLVED}: cell `setup`: run `make sync`"),
-        ("1 + 1", "1", None),
-    ],
-)
-def test_only_the_generated_cells_of_solutions_are_compared(solved, old, new, finding):
-    change(solved, SOLVED, old, new)
-    assert sync.findings(solved) == [finding] * bool(finding)
-
-
-def test_a_link_of_solutions_that_leads_nowhere_is_found(solved):
+def test_only_the_generated_cells_and_the_links_of_solutions_are_looked_at(solved):
+    change(solved, SOLVED, "1 + 1", "1")
+    assert sync.findings(solved) == []
+    change(solved, SOLVED, "machine.start()", "machine.start(2)")
     notebook = parts.read_notebook(solved / SOLVED)
     notebook.cells.append(nbformat.v4.new_markdown_cell("[digit](../glossary.md#digit)", id="end"))
     tiny.write(solved / SOLVED, sync.notebook_text(notebook))
-    assert sync.findings(solved) == [f"{SOLVED}: ../glossary.md#digit leads to no heading of glossary.md"]
+    assert sync.findings(solved) == [
+        f"{SOLVED}: cell `setup`: run `make sync`",
+        f"{SOLVED}: ../glossary.md#digit leads to no heading of glossary.md",
+    ]
+
+
+SHAPES = '''
+import no_such_package
+
+
+@no_such_package.registered
+class Shape:
+    """A thing, e.g. a square.  It has corners.
+
+    Args:
+        corners: how many.
+    """
+
+    def area(self):
+        """How large
+        it is. Always 1."""
+        return 1
+
+
+def double(x):
+    """Twice x; see Liu et al. 2020.
+
+    Returns:
+        a number.
+    """
+    return 2 * x
+'''
+SHAPE = '''@no_such_package.registered
+class Shape:
+    """A thing, e.g. a square."""
+
+    def area(self):
+        """How large
+        it is."""
+        return 1'''
+DOUBLE = '''def double(x):
+    """Twice x; see Liu et al. 2020."""
+    return 2 * x'''
+
+
+def show(root, name):
+    """Let the cell `count` of the first notebook, which was run, show `name`."""
+    tiny.write(root / "utils/shapes.py", SHAPES)
+    edit(root, FIRST, "count", metadata={"tutorial": {"shows": name}}, outputs=[printed("2\n")])
+
+
+@pytest.mark.parametrize(("name", "shown"), [("utils.shapes.Shape", SHAPE), ("utils.shapes.double", DOUBLE)])
+def test_a_cell_shows_the_code_that_it_names(root, name, shown):
+    show(root, name)
+    assert sync.findings(root) == [f"{FIRST}: cell `count`: run `make sync`"]
+    sync.write(root)
+    cell = parts.find_cell(parts.read_notebook(root / FIRST), "count")
+    assert (cell.source, cell.outputs, cell.execution_count) == (shown, [], None)
+    assert sync.findings(root) == [] and sync.write(root) == []
+    change(root, "utils/shapes.py", "return ", "return 3 + ")
+    assert sync.findings(root) == [f"{FIRST}: cell `count`: run `make sync`"]
+
+
+@pytest.mark.parametrize("name", ["utils.shapes.triple", "utils.no_such.double", "no_such_package", "double"])
+def test_a_cell_that_shows_what_does_not_exist_is_named_in_one_sentence(root, name, capsys):
+    show(root, name)
+    assert sync_main(root, "--check") == 1
+    assert f"01_counting.ipynb: expected `shows` to name a function or class, found {name}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("missing", ["setup", "navigation"])
@@ -206,13 +272,6 @@ def test_the_set_up_output_outlives_a_new_address_but_not_new_code(root):
     assert parts.find_cell(nb, "setup").outputs == [] and parts.find_cell(nb, "count").outputs
 
 
-@pytest.mark.parametrize(("runtime", "hardware"), [("CPU", None), ("GPU", "T4"), ("TPU", "V5E1")])
-def test_colab_is_asked_for_the_runtime(runtime, hardware):
-    metadata = parts.metadata({"runtime": runtime})
-    assert metadata.get("accelerator") == (runtime if hardware else None)
-    assert metadata.colab.get("gpuType") == hardware and metadata.colab.provenance == []
-
-
 def test_the_set_up_cell_is_short_and_names_the_repository_once():
     cell = parts.setup_cell("someone/else")
     assert len(cell.splitlines()) <= 12
@@ -220,43 +279,23 @@ def test_the_set_up_cell_is_short_and_names_the_repository_once():
     nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]))
 
 
-def test_the_repository_given_is_written_into_every_badge(root):
+def test_the_repository_given_is_written_into_every_badge(root, capsys):
+    assert sync_main(root, "--repository", "https://example.org/x") == 1
+    assert "expected owner/name" in capsys.readouterr().out and sync.read_settings(root) == (parts.UNPUBLISHED, "main")
     assert sync_main(root, "--repository", "someone/else") == 0
     assert sync.read_settings(root) == ("someone/else", "main")
     for name in (FIRST, SECOND, "README.md", "colab_badges.md"):
-        text = (root / name).read_text(encoding="utf-8")
-        assert "github/someone/else/blob/main" in text and parts.UNPUBLISHED not in text
+        assert "github/someone/else/blob/main" in read(root, name) and parts.UNPUBLISHED not in read(root, name)
     assert sync_main(root, "--check") == 0
-
-
-def test_a_repository_of_another_form_is_refused_in_one_sentence(root, capsys):
-    assert sync_main(root, "--repository", "https://example.org/x") == 1
-    assert "expected owner/name" in capsys.readouterr().out
-    assert sync.read_settings(root) == (parts.UNPUBLISHED, "main")
-
-
-@pytest.mark.parametrize(
-    ("remote", "repository"),
-    [
-        ("git@github.com:someone/else.git", "someone/else"),
-        ("https://github.com/someone/else", "someone/else"),
-        ("https://example.org/someone/else.git", parts.UNPUBLISHED),
-    ],
-)
-def test_an_unset_repository_is_taken_from_a_remote_on_github(root, remote, repository):
-    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", remote], check=True)
-    assert sync_main(root) == 0
-    assert sync.read_settings(root)[0] == repository
 
 
 def test_the_command_check_writes_nothing_and_fails(root):
     change(root, "README.md", "Adding a little", "Adding a lot")
-    before = (root / "README.md").read_text(encoding="utf-8")
+    before = read(root, "README.md")
     command = [sys.executable, "-m", "tests.tools.sync", "--check", "--root", str(root)]
     answer = subprocess.run(command, cwd=sync.PROJECT, capture_output=True, text=True, encoding="utf-8")
     assert answer.returncode == 1 and "README.md" in answer.stdout and answer.stderr == ""
-    assert (root / "README.md").read_text(encoding="utf-8") == before
+    assert read(root, "README.md") == before
 
 
 @pytest.mark.parametrize(
@@ -277,10 +316,8 @@ def test_a_figure_of_the_readme_is_the_saved_output_of_its_cell(root, monkeypatc
     monkeypatch.setattr(parts, "FIGURES", {"notebooks/images/count.png": ("01", "count")})
     assert sync.findings(root) == [], "a cell that was never run leaves nothing to show"
 
-    notebook = parts.read_notebook(root / FIRST)
     picture = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
-    parts.find_cell(notebook, "count").outputs = [picture]
-    tiny.write(root / FIRST, sync.notebook_text(notebook))
+    edit(root, FIRST, "count", outputs=[picture])
     assert sync.findings(root) == [
         "notebooks/images/count.png: the figure of cell `count` in 01_counting.ipynb: run `make sync`"
     ]
@@ -291,32 +328,25 @@ def test_a_figure_of_the_readme_is_the_saved_output_of_its_cell(root, monkeypatc
 
 def test_results_in_the_readme_are_what_the_saved_run_printed(root, monkeypatch):
     monkeypatch.setattr(parts, "RESULTS", {"02": ("count",)})
-    notebook = tiny.executed(parts.read_notebook(root / SECOND))
-    tiny.write(root / SECOND, sync.notebook_text(notebook))
+    edit(root, SECOND, "count", outputs=[printed("2\n")])
     assert sync.findings(root) == ["README.md: the part between the markers: run `make sync`"]
     sync.write(root)
     assert (
         "[02 · Adding](notebooks/02_adding.ipynb), one training, as its saved run printed it:\n\n```text\n2\n```"
-        in (root / "README.md").read_text(encoding="utf-8")
+        in read(root, "README.md")
     )
 
 
 def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy(root):
-    common = {
-        "parameters": 1_234_567,
-        "epochs": 9,
-        "hardware": "2 cores of a test",
-        "versions": {"keras": "3.99"},
-        "data_source": "numbers from a test",
-    }
+    common = {"parameters": 1_234_567, "epochs": 9, "hardware": "2 cores of a test", "versions": {"keras": "3.99"}}
+    common |= {"data_source": "numbers from a test"}
+    records = {"trial-seed0": {"seconds": 1}, "slow-seed0": {"test_accuracy": {"1": 0.7}}}
     for seed, right in enumerate((0.901, 0.905, 0.909)):
-        record = common | {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
-        tiny.write(root / "models" / "runs" / f"quick-seed{seed}.json", json.dumps(record))
-    tiny.write(root / "models" / "runs" / "trial-seed0.json", json.dumps(common | {"seconds": 1}))
-    untimed = common | {"test_accuracy": {"1": 0.7}}
-    tiny.write(root / "models" / "runs" / "slow-seed0.json", json.dumps(untimed))
+        records[f"quick-seed{seed}"] = {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
+    for name, record in records.items():
+        tiny.write(root / "models/runs" / f"{name}.json", json.dumps(common | record))
     sync.write(root)
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = read(root, "README.md")
     assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.5 ± 0.4% | 6 | 3 |" in readme
     assert "| slow | 1,234,567 | 9 | – | 2 cores of a test | 70.0% | 1 | 1 |" in readme
     assert "keras 3.99; hardware as in the table; measured on: numbers from a test." in readme
@@ -325,22 +355,22 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
 
 def test_the_published_network_is_described_from_its_record(root):
     record = {
-        "parameters": 1_234_567,
         "epochs": 9,
         "test_accuracy": {"1": 0.93, "6": 0.94},
         "validation_accuracy": {"1": 0.92, "6": 0.935},
         "hardware": "2 cores of a test",
         "versions": {"keras": "3.99"},
         "data_source": "a JPEG copy of a test",
+        "parameters": 1_234_567,
     }
     first = record | {"validation_accuracy": {"1": 0.8, "6": 0.81}}
     for name, part in {"second-seed3": record, "first-seed0": first, "seed0": record}.items():
-        tiny.write(root / "models" / "runs" / f"published-{name}.json", json.dumps(part))
+        tiny.write(root / f"models/runs/published-{name}.json", json.dumps(part))
     labels = np.arange(2_000) % 10
     answers = np.where(np.arange(2_000) < 500, labels, 0)
-    np.savez(root / "models" / "runs" / "published-seed0.npz", test=np.eye(10)[answers], test_labels=labels)
+    np.savez(root / "models/runs/published-seed0.npz", test=np.eye(10)[answers], test_labels=labels)
     sync.write(root)
-    page = (root / "models" / "README.md").read_text(encoding="utf-8")
+    page = read(root, "models/README.md")
     assert "**94.00%** of the 2,000 test images right with 6 test-time views, 93.00% with one" in page
     assert "Trained once, for 27 epochs in all its parts." in page
     assert "in per cent: 80.0, 92.0, 92.0 with one view, 81.0, 93.5, 93.5 with 6." in page

@@ -1,15 +1,12 @@
 """TEACHING.md names only sections, messages and commands that exist, and its plans add up."""
 
-import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
 from tests.tools import form, parts, sync
-from utils import download
 
 TEXT = (sync.PROJECT / "TEACHING.md").read_text(encoding="utf-8")
 NOTEBOOKS = {path.name[:2]: parts.read_notebook(path) for path in sync.notebook_paths(sync.PROJECT)}
@@ -61,10 +58,10 @@ def test_the_minutes_of_a_plan_add_up(heading):
 
 
 def test_messages_are_quoted_as_the_code_prints_them():
-    sources = [*sync.PROJECT.glob("utils/*.py"), *sync.PROJECT.glob("tests/tools/*.py")]
-    code = [path.read_text(encoding="utf-8") for path in sources]
+    folders = ("utils", "notebooks", "tests/tools")
+    code = [path.read_text(encoding="utf-8") for folder in folders for path in (sync.PROJECT / folder).glob("*.py")]
     code += [cell.source for nb in NOTEBOOKS.values() for cell in nb.cells if cell.cell_type == "code"]
-    joined = re.sub(r'"\s*\n\s*f?"', "", "\n".join(code)).replace("{ARCHIVE_NAME}", download.ARCHIVE_NAME)
+    joined = re.sub(r'"\s*\n\s*f?"', "", "\n".join(code)).replace("{ARCHIVE_NAME}", "cifar-10-python.tar.gz")
     quoted = {quote for row in rows(part("What goes wrong in rooms")) for quote in re.findall(r"`([^`]+)`", row[0])}
     quoted |= {"✅ right.", "not answered yet", "The check cannot use this answer"}
     assert len(quoted) > 15
@@ -83,32 +80,31 @@ def test_commands_and_options_that_the_text_names_exist():
         assert f'"{option}"' in tool
 
 
-def test_minutes_come_from_the_benchmark_where_there_is_one(tmp_path):
-    entry = parts.Entry(Path("01_counting.ipynb"), "01 · Counting", "", "CPU", {"class": 0.7, "full": 2}, "")
-    saved = tmp_path / "class_minutes.json"
-    assert parts.class_table([entry], saved).endswith("| [01 · Counting](notebooks/01_counting.ipynb) | under 1 |")
-    record = {
-        "notebooks": {"01_counting": {"minutes": 1.5, "slowest_cell": "fit", "seconds": 61}},
-        "minutes_together": 1.5,
-        "limits_missed": ["Cell `fit` took 61 s."],
-        "machine": "2 cores",
-        "data_source": "made up",
-    }
-    saved.write_text(json.dumps(record), encoding="utf-8")
-    table = parts.class_table([entry, replace(entry, path=Path("02_new.ipynb"))], saved)
-    assert "| [01 · Counting](notebooks/01_counting.ipynb) | 1.5 | `fit` | 61 |" in table
-    assert "| [01 · Counting](notebooks/02_new.ipynb) | – | – | – |" in table
-    assert "Cell `fit` took 61 s. Measured on 2 cores; made up." in table
-    record["limits_missed"] = []
-    saved.write_text(json.dumps(record), encoding="utf-8")
-    assert "No cell took over 60 s" in parts.class_table([entry], saved)
-
-
-def test_sync_writes_the_minutes(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook())
+def test_the_minutes_of_a_lesson_are_those_of_the_class_profile(tmp_path):
+    timed, untimed = tiny.notebook(), tiny.notebook("02", "Adding")
+    timed.metadata.tutorial.minutes["class"] = 1.5
+    timed.metadata.tutorial.slowest = {"cell": "fit", "seconds": 59, "measured_on": "2 cores; made up"}
+    root = tiny.project(tmp_path, timed, untimed)
     tiny.write(root / "TEACHING.md", "Before.\n<!-- minutes:start -->\nold\n<!-- minutes:end -->\nAfter.\n")
     assert sync.findings(root) == ["TEACHING.md: the part between the markers: run `make sync`"]
     sync.write(root)
     text = (root / "TEACHING.md").read_text(encoding="utf-8")
-    assert "| [01 · Counting](notebooks/01_counting.ipynb) | – |" in text and "old" not in text
-    assert text.startswith("Before.\n") and text.endswith("\nAfter.\n")
+    assert "| [01 · Counting](notebooks/01_counting.ipynb) | 1.5 | `fit` | 59 |" in text
+    assert "| [02 · Adding](notebooks/02_adding.ipynb) | – | – | – |\n| together | 1.5 |" in text
+    assert "No cell took over 60 s" in text and "Measured on 2 cores; made up." in text
+    assert text.startswith("Before.\n") and text.endswith("\nAfter.\n") and "old" not in text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds", "count", "missed"),
+    [
+        (4, 59, 6, "No cell took over 60 s, no notebook over 6 minutes, all together under 25."),
+        (3, 61, 1, "Cell `fit` of 01 · Counting took 61 s, more than the 60 s a class should wait."),
+        (7, 30, 1, "01 · Counting took 7.0 minutes, more than 6."),
+        (4, 59, 7, "All together took 28.0 minutes, more than 25."),
+    ],
+)
+def test_limits_that_a_lesson_misses_are_said_in_words(minutes, seconds, count, missed):
+    slowest = {"cell": "fit", "seconds": seconds}
+    entry = parts.Entry(Path("01.ipynb"), "01 · Counting", "", "CPU", {"class": minutes, "full": 2}, "", slowest)
+    assert parts.missed_limits([entry] * count) == [missed]

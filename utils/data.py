@@ -43,7 +43,7 @@ _ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cifar10:
-    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,), positions in `CLASS_NAMES`; all read-only.
+    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,): positions in `CLASS_NAMES`. Read-only.
 
     `source` is a sentence that says what the images are.
     """

@@ -63,13 +63,9 @@ def measure_row(row, quick=False):
 
 def combine(answers):
     """One side of a row: all values, and the median of each fact."""
-    combined = {
-        "values": [answer["value"] for answer in answers],
-        "facts": {name: statistics.median(answer["facts"][name] for answer in answers) for name in answers[0]["facts"]},
-    }
-    if "reached" in answers[0]:
-        combined["reached"] = all(answer["reached"] for answer in answers)
-    return combined
+    facts = {name: statistics.median(answer["facts"][name] for answer in answers) for name in answers[0]["facts"]}
+    combined = {"values": [answer["value"] for answer in answers], "facts": facts}
+    return combined | ({"reached": all(a["reached"] for a in answers)} if "reached" in answers[0] else {})
 
 
 def save(root, name, result):
@@ -98,22 +94,21 @@ def main(arguments=None):
     command = f"make bench ONLY={options.only}" if options.only else "make bench"
     results, failures = {}, []
     try:
-        facts = measure("machine", PROJECT)
-        print(f"{facts['machine']}; images: {facts['data']}.", flush=True)
+        place = measure("machine", PROJECT)
+        print(f"{place['machine']}; images: {place['data']}.", flush=True)
         for row in chosen:
-            facts |= {"date": time.strftime("%Y-%m-%d"), "command": command}
             try:
-                results[row.name] = measure_row(row, options.quick) | facts
+                made = {"date": time.strftime("%Y-%m-%d"), "command": command}
+                results[row.name] = measure_row(row, options.quick) | place | made
+                if not options.quick:
+                    save(PROJECT, row.name, results[row.name])
             except CannotRun as failure:
                 failures.append(str(failure))
                 print(failure, flush=True)
-                continue
-            if not options.quick:
-                save(PROJECT, row.name, results[row.name])
     except CannotRun as failure:
         failures.append(str(failure))
     except KeyboardInterrupt:
-        failures.append("Interrupted; the rows that were finished are saved." if not options.quick else "Interrupted.")
+        failures.append("Interrupted." if options.quick else "Interrupted; the rows that were finished are saved.")
     if results:
         print(f"\n{report.table(results)}\n\n{report.NOTE}")
         if options.quick:

@@ -45,45 +45,31 @@ def summary(results):
 
 def table(results):
     """The table of those rows that have a result."""
-    return "\n".join([HEAD, *(_table_row(row, results[row.name]) for row in ROWS if row.name in results)])
+    return "\n".join([HEAD, *(table_row(row, results[row.name]) for row in ROWS if row.name in results)])
 
 
-def _table_row(row, result):
-    theirs = _measured(row, result["theirs"]) if row.peer else "–"
-    aim = f"at least {row.aim:g}" if row.peer else f"at most {row.aim:g} {row.unit}"
-    ours = _measured(row, result["ours"])
-    cells = [row.name, row.peer or "–", theirs, row.ours, ours, _ratio_text(row, result), aim, verdict(row, result)]
-    return f"| {' | '.join([*cells, str(result['n'])])} |"
+def table_row(row, result):
+    """How many times better ours is, and whether that meets the aim, with all that stands beside it."""
+    ours, theirs = result["ours"], result["theirs"]
+    ratio, aim, met = "–", f"at least {row.aim:g}", False
+    if not row.peer:
+        aim, met = f"at most {row.aim:g} {row.unit}", statistics.median(ours["values"]) <= row.aim
+    elif ours.get("reached", True):
+        times = statistics.median(theirs["values"]) / statistics.median(ours["values"])
+        times = 1 / times if row.more_is_better else times
+        ratio, met = ("" if theirs.get("reached", True) else "over ") + number(times), times >= row.aim
+    cells = [row.name, row.peer or "–", measured(row, theirs), row.ours, measured(row, ours), ratio]
+    return f"| {' | '.join([*cells, aim, 'met' if met else 'missed', str(result['n'])])} |"
 
 
-def _measured(row, side):
+def measured(row, side):
+    """The median of one side, and whether it reached its target."""
+    if not side:
+        return "–"
     value = f"{number(statistics.median(side['values']))} {row.unit}"
     if side.get("reached", True):
         return value
     return f"not reached in {value} (best {side['facts']['best validation accuracy, %']:.1f}%)"
-
-
-def ratio(row, result):
-    """How many times better ours is; None without a peer, or where ours did not reach its target."""
-    if not row.peer or not result["ours"].get("reached", True):
-        return None
-    theirs, ours = (statistics.median(result[side]["values"]) for side in ("theirs", "ours"))
-    return ours / theirs if row.more_is_better else theirs / ours
-
-
-def _ratio_text(row, result):
-    found = ratio(row, result)
-    if found is None:
-        return "–"
-    return number(found) if result["theirs"].get("reached", True) else f"over {number(found)}"
-
-
-def verdict(row, result):
-    """Whether the aim is met, in a word."""
-    if not row.peer:
-        return "met" if statistics.median(result["ours"]["values"]) <= row.aim else "missed"
-    found = ratio(row, result)
-    return "met" if found is not None and found >= row.aim else "missed"
 
 
 def conditions(results):
@@ -99,23 +85,16 @@ def conditions(results):
 
 def section(row, result):
     """What stands below the table about one row."""
-    lines = [f"## {row.name}", row.ran]
-    measured = []
-    for side in ("ours", "theirs"):
-        if result[side]:
-            measured += _details(row, side, result[side])
-    lines.append("\n".join([*measured, f"- measured on {result['date']} by `{result['command']}`"]))
-    if row.limit:
-        lines.append(f"What limits it, profiled on {PROFILED}: {row.limit}")
-    if row.tried:
-        lines.append(f"Tried: {row.tried}")
-    return "\n\n".join(lines)
-
-
-def _details(row, side, found):
-    values = [f"{', '.join(map(number, found['values']))} {row.unit}"] if len(found["values"]) > 1 else []
-    facts = [f"{name}: {value if isinstance(value, int) else number(value)}" for name, value in found["facts"].items()]
-    return [f"- {side}: {'; '.join(values + facts)}"] if values or facts else []
+    lines = []
+    for name in ("ours", "theirs"):
+        side = result[name] or {"values": [], "facts": {}}
+        parts = [f"{', '.join(map(number, side['values']))} {row.unit}"] if len(side["values"]) > 1 else []
+        for fact, value in side["facts"].items():
+            parts.append(f"{fact}: {value if isinstance(value, int) else number(value)}")
+        lines += [f"- {name}: {'; '.join(parts)}"] if parts else []
+    lines.append(f"- measured on {result['date']} by `{result['command']}`")
+    limit = [f"What limits it, profiled on {PROFILED}: {row.limit}"] if row.limit else []
+    return "\n\n".join([f"## {row.name}", row.ran, "\n".join(lines), *limit])
 
 
 def number(value):

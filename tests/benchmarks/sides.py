@@ -4,9 +4,7 @@ python -m tests.benchmarks.sides SIDE FOLDER [--quick]
 
 SIDE is the name of a function here. FOLDER is shared by all measurements of a row. An answer has a `value`, in the
 unit of the row, and `facts`, numbers by name; that of a training says also whether its target was `reached`; that of
-a failure has only an `error`.
-
-TensorFlow is imported inside the functions, since one row measures what comes on top of that import.
+a failure has only an `error`. Imports stand inside the functions: one row measures what comes on top of TensorFlow's.
 """
 
 import argparse
@@ -21,14 +19,13 @@ import time
 import xml.etree.ElementTree as ElementTree
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 from tests.benchmarks import rows
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-BATCH_FILES = ("batches.meta", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def machine(run):
@@ -61,12 +58,12 @@ def time_to_70_theirs(run):
 
     data = images(run)
 
-    def batches(pixels, labels, shuffled):
+    def batches(pixels, labels, shuffle):
         dataset = tf.data.Dataset.from_tensor_slices((pixels, labels.astype("uint8")[:, None])).cache()
-        return (dataset.shuffle(1_000) if shuffled else dataset).batch(256).prefetch(tf.data.AUTOTUNE)
+        return (dataset.shuffle(1_000) if shuffle else dataset).batch(256).prefetch(tf.data.AUTOTUNE)
 
-    training = batches(data.x_train, data.y_train, shuffled=True)
-    validation = batches(data.x_validation, data.y_validation, shuffled=False)
+    training = batches(data.x_train, data.y_train, shuffle=True)
+    validation = batches(data.x_validation, data.y_validation, shuffle=False)
     start = time.time()
     model = build_model("three_conv_small")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -76,12 +73,10 @@ def time_to_70_theirs(run):
 
 
 def time_to_80_theirs(run):
-    (x_train, y_train), validation = divided_pixels(run)
+    (x, y), validation = divided_pixels(run)
     start = time.time()
     model = article_network("three_block_dense1024")
-    return fit_until(
-        model, "time_to_80", run, start, rows.MOST_EPOCHS, x=x_train, y=y_train, validation_data=validation
-    )
+    return fit_until(model, "time_to_80", run, start, rows.MOST_EPOCHS, x=x, y=y, validation_data=validation)
 
 
 def divided_pixels(run):
@@ -133,14 +128,6 @@ def trained(row, run, accuracies, seconds, with_start_up):
     return {"value": seconds, "reached": max(accuracies) >= target(row, run), "facts": facts}
 
 
-def time_to_70_ours(run):
-    return train_ours("time_to_70", run)
-
-
-def time_to_80_ours(run):
-    return train_ours("time_to_80", run)
-
-
 def train_ours(row, run):
     """Our recipe on its whole schedule; what comes after the epoch that reaches the target does not count."""
     from models.train import RECIPES, train
@@ -156,69 +143,55 @@ def train_ours(row, run):
     return trained(row, run, accuracies[:counted], end - start, end - run.started)
 
 
+time_to_70_ours, time_to_80_ours = partial(train_ours, "time_to_70"), partial(train_ours, "time_to_80")
+
+
 # memory
 
 
 def memory_theirs(run):
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
+    def fit(watcher):
+        (x, y), validation = divided_pixels(run)
+        model = article_network("three_block_dense1024")
+        model.fit(x, y, epochs=20, validation_data=validation, callbacks=[watcher], verbose=0)
 
-    imported = peak_memory()
-    (x_train, y_train), validation = divided_pixels(run)
-    model = article_network("three_block_dense1024")
-    peak, watcher = at_first_step(model)
-    model.fit(x_train, y_train, epochs=20, validation_data=validation, callbacks=[watcher], verbose=0)
-    return memory(imported, peak[0])
+    return memory_at_first_step(fit)
 
 
 def memory_ours(run):
-    import keras  # noqa: F401
+    def fit(watcher):
+        model, batches, _ = our_training(run)
+        model.fit(batches, epochs=1, callbacks=[watcher], shuffle=False, verbose=0)
+
+    return memory_at_first_step(fit)
+
+
+def memory_at_first_step(fit):
+    """What a training needs up to its first step, above the bare import; `fit` gets a callback that then ends it."""
+    import keras
     import tensorflow  # noqa: F401
 
-    imported = peak_memory()
-    model, batches, _ = our_training(run)
-    peak, watcher = at_first_step(model)
-    model.fit(batches, epochs=1, callbacks=[watcher], shuffle=False, verbose=0)
-    return memory(imported, peak[0])
+    imported, peaks = peak_memory(), []
+
+    def note(batch, logs):
+        peaks.append(peak_memory())
+        watcher.model.stop_training = True
+
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    fit(watcher)
+    return {"value": peaks[0] - imported, "facts": {"MB after the bare import": imported, "MB in all": peaks[0]}}
 
 
 def our_training(run):
     """`fast_cnn` and its batches as `models.train.train` makes them, and the recipe."""
-    from models.train import RECIPES
+    from models.train import RECIPES, build
     from utils.pipelines import make_dataset
-    from utils.training import build
 
     data = images(run)
     recipe = replace(RECIPES["fast_cnn"], batch_size=100) if run.quick else RECIPES["fast_cnn"]
     model = build(recipe, data.x_train, recipe.epochs, seed=0)
-    batches = make_dataset(
-        data.x_train,
-        data.y_train,
-        recipe.batch_size,
-        training=True,
-        augment=recipe.augment,
-        one_hot=True,
-        seed=0,
-        drop_remainder=True,
-    )
-    return model, batches, recipe
-
-
-def at_first_step(model):
-    """A callback that notes the peak of memory after the first step and ends the training, and where it notes it."""
-    import keras
-
-    peak = []
-
-    def note(batch, logs):
-        peak.append(peak_memory())
-        model.stop_training = True
-
-    return peak, keras.callbacks.LambdaCallback(on_train_batch_end=note)
-
-
-def memory(imported, peak):
-    return {"value": peak - imported, "facts": {"MB after the bare import": imported, "MB in all": peak}}
+    options = {"training": True, "augment": recipe.augment, "one_hot": True, "seed": 0, "drop_remainder": True}
+    return model, make_dataset(data.x_train, data.y_train, recipe.batch_size, **options), recipe
 
 
 def peak_memory():
@@ -245,8 +218,6 @@ def augment_theirs(run):
 
 
 def augment_ours(run):
-    from functools import partial
-
     from utils.pipelines import affine, compose, crop, flip, make_dataset
 
     data = images(run)
@@ -300,8 +271,8 @@ def packed_archive(folder):
     archive = folder / "cifar-10-python.tar.gz"
     if not archive.exists():
         with tarfile.open(archive, "w:gz", compresslevel=6) as tar:
-            for name in filter(lambda name: (source / name).exists(), BATCH_FILES):
-                tar.add(source / name, f"cifar-10-batches-py/{name}")
+            for path in sorted(source.glob("*batch*")):
+                tar.add(path, f"cifar-10-batches-py/{path.name}")
     return archive
 
 
@@ -331,27 +302,28 @@ def predict_theirs(run):
 
     from utils.networks import build_model
 
-    model, photos = build_model("three_conv_small"), pictures(run)
+    model = build_model("three_conv_small")
 
     def name(photo):
         logits = model.predict(tf.expand_dims(photo.astype("float32"), 0), verbose=0)
         return np.argmax(tf.nn.softmax(logits[0]))
 
-    name(photos[0])
-    start = time.perf_counter()
-    for photo in photos:
-        name(photo)
-    return {"value": time.perf_counter() - start, "facts": {}}
+    return seconds_after_the_first(lambda photos: [name(photo) for photo in photos], run)
 
 
 def predict_ours(run):
     from utils.networks import build_model
     from utils.photos import classify
 
-    model, photos = build_model("three_conv_small"), pictures(run)
-    classify(model, photos[:1])
+    return seconds_after_the_first(partial(classify, build_model("three_conv_small")), run)
+
+
+def seconds_after_the_first(classify_all, run):
+    """How long a function needs for all photos, after it had one of them."""
+    photos = images(run).x_test[: 20 if run.quick else 1_000]
+    classify_all(photos[:1])
     start = time.perf_counter()
-    classify(model, photos)
+    classify_all(photos)
     return {"value": time.perf_counter() - start, "facts": {}}
 
 
@@ -413,7 +385,7 @@ def step_flops(model):
 
 def suite_ours(run):
     report = run.folder / "report.xml"
-    arguments = f"--junitxml={report} {'-n 1 tests/test_profiles.py' if run.quick else ''}"
+    arguments = f"--junitxml={report} {'-n 1 tests/test_machine.py' if run.quick else ''}"
     command = ["make", "-o", ".venv/.installed", "test", f"PYTEST_ARGS={arguments}"]
     settings = {key: value for key, value in os.environ.items() if key != "TUTORIAL_PROFILE"}
     start = time.perf_counter()

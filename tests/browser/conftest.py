@@ -6,11 +6,6 @@ import sys
 
 import pytest
 
-from tests.tools import sync
-
-PICTURES = sync.PROJECT / "build" / "browser"
-FAILED = pytest.StashKey[bool]()
-
 
 def missing(reason):
     """Skip the test, or fail it where a build server says that a browser is required."""
@@ -40,21 +35,9 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, request):
-    """An empty page; where its test fails, a picture of it is kept and its path is printed."""
+def page(browser):
+    """An empty page."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(120_000)
     yield page
-    if request.node.stash.get(FAILED, False):
-        path = PICTURES / f"{request.node.name}.png"
-        page.screenshot(path=path)
-        print(f"Screenshot: {path}")
     page.close()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    if call.when == "call":
-        item.stash[FAILED] = report.failed
-    return report

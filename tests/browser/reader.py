@@ -2,12 +2,11 @@
 
 import json
 import os
-import secrets
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
+
+from tests.tools.ask_jupyterlab import wait_for_server
 
 # JupyterLab keeps these where the user's other notebooks have theirs; a test has its own.
 FOLDERS = (
@@ -74,16 +73,11 @@ def jupyterlab(root, folder):
     settings = folder / f"jupyterlab_settings_dir/{NO_NEWS[0]}.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(NO_NEWS[1]))
-    token = secrets.token_hex(8)
     options = ["--no-browser", "--allow-root", "--ServerApp.port=0", "--LabApp.extension_manager=readonly"]
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={root}"]
-    log = folder / "log.txt"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [*command, f"--IdentityProvider.token={token}"], env=environment, stdout=file, stderr=subprocess.STDOUT
-        )
+    process = subprocess.Popen(command, env=environment)
     try:
-        address = wait_for_server(process, folder / "jupyter_runtime_dir", log)
+        address, token = wait_for_server(process, folder / "jupyter_runtime_dir")
         yield lambda path: f"{address}lab/tree/{path}?token={token}"
     finally:
         process.terminate()
@@ -91,20 +85,6 @@ def jupyterlab(root, folder):
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-
-
-def wait_for_server(process, runtime, log):
-    """The address under which a starting JupyterLab answers, as it writes it into its folder `runtime`."""
-    file = runtime / f"jpserver-{process.pid}.json"
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            server = json.loads(file.read_text())
-            socket.create_connection(("localhost", server["port"])).close()
-            return server["url"]
-        except (OSError, json.JSONDecodeError):  # the file is not there yet or half written, or nobody listens yet
-            time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
 def open_notebook(page, address):

@@ -16,8 +16,6 @@ from tests.tools import parts, sync
 
 NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
 TITLES = [parts.read_notebook(path).cells[0].source.split("\n")[0].removeprefix("# ") for path in NOTEBOOKS]
-OPEN_ANSWER = "<details open><summary>Open?</summary>Yes.</details>"
-EMPTY_ANSWER = "<details><summary>Empty?</summary></details>"
 
 # The request that starts a kernel leaves the browser three seconds late.
 LATE_KERNEL = """const send = window.fetch;
@@ -67,7 +65,8 @@ def test_a_kernel_that_comes_late_is_waited_for(tmp_path, lab, page):
 
 def test_a_cell_that_raises_and_answers_that_do_not_fold_are_found(tmp_path, lab, page):
     broken = tiny.notebook(code="1 / 0", identifier="divide")
-    broken.cells[1].source += f"\n\n{OPEN_ANSWER}\n\n{EMPTY_ANSWER}"
+    broken.cells[1].source += "\n\n<details open><summary>Open?</summary>Yes.</details>"
+    broken.cells[1].source += "\n\n<details><summary>Empty?</summary></details>"
     open_notebook(page, lab(tiny.project(tmp_path, broken))("notebooks/01_counting.ipynb"))
     assert step_through(page, broken) == [
         "cell `objectives`: answer 1 is open before anyone clicks",

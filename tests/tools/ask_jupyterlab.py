@@ -15,14 +15,14 @@ from jupyter_server.serverapp import list_running_servers
 SECONDS = 120  # to wait for a start, for an answer, for the end
 
 
-def wait_for_server(process):
-    """Address and headers for the one server of this user, as soon as there is one."""
+def wait_for_server(process, folder=None):
+    """Address and token of the one server that notes itself in `folder` (None: the user's), as soon as it answers."""
     end = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
-            server = next(list_running_servers())
+            server = next(list_running_servers(folder))
             socket.create_connection(("localhost", server["port"])).close()
-            return server["url"], {"Authorization": f"token {server['token']}"}
+            return server["url"], server["token"]
         except (StopIteration, ValueError, OSError):  # its file is not there yet or half written, or nobody listens yet
             time.sleep(0.2)
     process.kill()
@@ -31,10 +31,10 @@ def wait_for_server(process):
 
 def main(notebook, *command):
     process = subprocess.Popen([sys.executable, *command, "--no-browser", "--allow-root"])
-    address, headers = wait_for_server(process)
+    address, token = wait_for_server(process)
 
     def ask(path, method="GET"):
-        request = urllib.request.Request(address + path, method=method, headers=headers)
+        request = urllib.request.Request(address + path, method=method, headers={"Authorization": f"token {token}"})
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return answer.read()
 

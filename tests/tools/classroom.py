@@ -34,6 +34,7 @@ PARTS = (
     "notebooks/*.py",
     "notebooks/images/*",
     "utils/*.py",
+    "utils/*.mplstyle",
     "models/*",
     "models/runs/*",
     "tests/benchmarks/RESULTS.md",
@@ -132,10 +133,9 @@ def fetch_wheels(root, folder):
         ClassroomError: if they cannot be had.
     """
     with tempfile.TemporaryDirectory(prefix="wheels-", dir=folder.parent) as new:
-        constraints = Path(new, "constraints.txt")
+        constraints, fetched = Path(new, "constraints.txt"), Path(new, "wheels")
         installed = {(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()}
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(installed)))
-        fetched = Path(new, "wheels")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
         command += ["--only-binary", ":all:", "-r", root / "requirements.txt", "-c", constraints, "-d", fetched]
         earlier = ["--no-index", "--find-links", folder]
@@ -171,25 +171,15 @@ def no_room(folder):
     )
 
 
-def write_zip(files, texts, path):
-    """Write a zip, with the same bytes whenever the files are the same.
-
-    Args:
-        files: dict from the name in the zip to the path of a file.
-        texts: dict from the name in the zip to a text.
-        path: where the zip goes.
-    """
-    with zipfile.ZipFile(path, "w", compresslevel=6) as archive:
-        for name in sorted({*files, *texts}):
-            entry = zipfile.ZipInfo(f"{NAME}/{name}", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            entry.compress_type = zipfile.ZIP_STORED if Path(name).suffix in PACKED else zipfile.ZIP_DEFLATED
-            if name in texts:
-                archive.writestr(entry, texts[name])
-                continue
-            entry.file_size = files[name].stat().st_size
-            with open(files[name], "rb") as source, archive.open(entry, "w") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+def write_zip(files, path):
+    """Write a zip of these files, by their name in it; texts are `bytes`, all others are paths."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        for name, file in sorted(files.items()):
+            packing = zipfile.ZIP_STORED if Path(name).suffix in PACKED else None
+            if isinstance(file, bytes):
+                archive.writestr(f"{NAME}/{name}", file)
+            else:
+                archive.write(file, f"{NAME}/{name}", packing)
 
 
 def isolation():
@@ -227,53 +217,45 @@ class Room:
             self.settings["CIFAR10_DIR"] = os.path.abspath(os.environ["CIFAR10_DIR"])
 
     def run(self, *command):
-        """Run a program in the unpacked folder; returns what it said.
+        """Run a program in the unpacked folder; returns the last line of what it said.
 
         Raises:
             ClassroomError: if it fails.
         """
-        done = subprocess.run(
-            [*self.prefix, *map(str, command)], cwd=self.folder, env=self.settings, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        done = subprocess.run([*self.prefix, *map(str, command)], cwd=self.folder, env=self.settings, **said)
         if done.returncode:
             print(done.stdout)
             called = " ".join(Path(str(part)).name for part in command)
             raise ClassroomError(
                 f"Expected `{called}` to work in the unpacked zip, found the errors above: mend them and try again."
             )
-        return done.stdout
-
-    def install(self):
-        """Install from the wheels as a learner does; returns the new Python, or this one where there are no wheels."""
-        if not (self.folder / "wheels").is_dir():
-            return sys.executable
-        self.run(sys.executable, "start.py", "--install-only")
-        return self.folder / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        return "".join(done.stdout.strip().splitlines()[-1:])
 
     def run_notebook(self, python, name):
-        """Run a notebook in the test profile; returns the last line of nbval, which counts its cells."""
+        """Run a notebook in the test profile; returns nbval's count of its cells."""
         options = ["-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=1200"]
-        return self.run(python, "-m", "pytest", *options, f"notebooks/{name}").strip().splitlines()[-1]
+        return self.run(python, "-m", "pytest", *options, f"notebooks/{name}")
 
     def open_lab(self, python, name):
         """Start JupyterLab, as a learner does where there are wheels, and ask for a notebook; returns its kernels."""
         start = ["-m", "jupyterlab"] if python == sys.executable else ["start.py"]
-        return self.run(python, ASK_JUPYTERLAB, name, *start).strip().splitlines()[-1]
+        return self.run(python, ASK_JUPYTERLAB, name, *start)
 
 
 def prove(archive, notebook):
     """Unpack the zip in an empty place without network, install, run a notebook, open it, and say how it went."""
     with tempfile.TemporaryDirectory(prefix="classroom-") as work:
-        room, start = Room(archive, Path(work)), time.monotonic()
+        room, python, start = Room(archive, Path(work)), sys.executable, time.monotonic()
         print(f"proof: unpacked in an empty folder, with an empty home; {room.network}", flush=True)
-        python = room.install()
-        minutes, start = (time.monotonic() - start) / 60, time.monotonic()
-        if python == sys.executable:
-            print("proof: no wheels in the zip, so with the packages that are installed here", flush=True)
-        else:
+        if (room.folder / "wheels").is_dir():  # as a learner installs
+            room.run(python, "start.py", "--install-only")
+            python = classroom_start.python_of(room.folder)
+            minutes = (time.monotonic() - start) / 60
             size = sum(path.lstat().st_size for path in (room.folder / ".venv").rglob("*") if not path.is_dir())
             print(f"proof: installed from its wheels alone in {minutes:.1f} minutes, {size / 1e9:.1f} GB", flush=True)
+        else:
+            print("proof: no wheels in the zip, so with the packages that are installed here", flush=True)
         counted = room.run_notebook(python, notebook)
         images = room.settings.get("CIFAR10_DIR") and "the images of CIFAR10_DIR" or "drawn images, as without network"
         print(f"proof: {notebook}, profile test, {images}: {counted}", flush=True)
@@ -296,7 +278,7 @@ def make(root, target, with_wheels, with_solutions, notebook):
             files |= {f"wheels/{path.name}": path for path in wheels.iterdir()}
             sizes = [path.stat().st_size for path in wheels.glob("*.whl")]
             made_for = f"; {len(sizes)} wheels of {sum(sizes) / 1e6:,.0f} MB for {classroom_start.this_python()}"
-        write_zip(files, {"START_HERE.txt": start_here(with_wheels)}, unfinished)
+        write_zip(files | {"START_HERE.txt": start_here(with_wheels).encode()}, unfinished)
         print(f"zip: {len(files) + 1} files, {unfinished.stat().st_size / 1e6:,.0f} MB{made_for}", flush=True)
         if notebook:
             prove(unfinished, notebook)

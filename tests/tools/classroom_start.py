@@ -33,14 +33,18 @@ def problem(folder):
     )
 
 
+def python_of(folder):
+    """The Python of the environment in `folder`."""
+    return folder / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 def install(folder):
     """Make `folder/.venv` and install into it, from the wheels if there are any; returns its Python.
 
     An installation that broke off, or that was copied from a machine with its Python elsewhere, is begun anew; a
     finished one is used as it is.
     """
-    place = folder / ".venv"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    place, python = folder / ".venv", python_of(folder)
     finished = place / ".installed"
     if finished.exists() and python.exists():
         return python

@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 
 import nbformat
 
-from tests.tools import links, parts
+from tests.tools import links, parts, shown
 from tests.tools.sync import PROJECT
 
 OPENINGS = {
@@ -21,7 +21,7 @@ OPENINGS = {
     "summary": "## What you learned",
     "navigation": "[",
 }
-MOST_LINES, MEDIAN_LINES = 20, 8
+MOST_LINES, MOST_LINES_SHOWN, MEDIAN_LINES = 20, 25, 8
 LONGEST_LINE, WIDEST_FIGURE = 108, 848  # characters, pixels: what JupyterLab shows beside its side bar on a laptop
 UNWANTED = {
     "an absolute path": r"(?<![\w/.:<>)\]+-])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\w",
@@ -32,7 +32,10 @@ UNWANTED = {
 }
 IMAGE = re.compile(r"!\[([^]]*)\]\([^)]*\)|<img\b([^>]*)>")
 FILE_NAME = re.compile(r"\.(png|jpe?g|gif|svg|webp)\b", re.IGNORECASE)
-MARKER = re.compile(r"#\s*NBVAL_\w+")
+MARKER = re.compile(r"\b(NBVAL|PYTEST_VALIDATE)_\w+")
+CHECKED = "# NBVAL_CHECK_OUTPUT"
+IPYTHON_LINE = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+UNSEEN = {"exit", "quit", "sys.exit", "SystemExit", "os._exit", "os.abort", "os.system", "os.popen", "get_ipython"}
 
 
 def code_cells(nb):
@@ -49,10 +52,21 @@ def texts(nb):
                 yield cell.id, re.sub(r"data:[\w/+-]+;base64,[\w+/=]+", "", text)
 
 
-def syntax_trees(nb):
-    """Pairs of cell id and syntax tree; a line of IPython's own (`%`, `!`) counts as empty."""
+def nodes(nb):
+    """Pairs of cell id and node of its syntax tree; a line of IPython's own (`%`, `!`) counts as empty."""
     for cell in code_cells(nb):
-        yield cell.id, ast.parse(re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE))
+        tree = ast.parse(re.sub(IPYTHON_LINE, "", cell.source))
+        yield from ((cell.id, node) for node in ast.walk(tree))
+
+
+def imported(nb):
+    """Pairs of cell id and top-level name of every module that a notebook imports, sorted."""
+    found = set()
+    for identifier, node in nodes(nb):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+        found |= {(identifier, module.split(".")[0]) for module in modules}
+    return sorted(found)
 
 
 def check_format(nb):
@@ -68,8 +82,15 @@ def check_format(nb):
 
 
 def check_metadata(nb):
-    """Kernel with its language, Colab's runtime, and no traces of editors, timings or widgets."""
-    found = [f"{cell.id}: metadata {sorted(cell.metadata)}" for cell in nb.cells if set(cell.metadata) - {"tags"}]
+    """Kernel with its language, Colab's runtime, and no tags or traces of editors, timings or widgets in cells.
+
+    A code cell may name the function or class of the series that it shows.
+    """
+    found = []
+    for cell in nb.cells:
+        name = shown.named(cell) if cell.cell_type == "code" else None
+        if cell.metadata != ({"tutorial": {"shows": name}} if name else {}):
+            found.append(f"{cell.id}: metadata {dict(cell.metadata)}")
     as_synced = "tutorial" in nb.metadata and nb.metadata == parts.metadata(nb.metadata.tutorial)
     return found if as_synced else ["the metadata differ from what make sync writes", *found]
 
@@ -108,7 +129,8 @@ def without_code(cell):
 def check_length(nb):
     """Code cells that fit on a screen, most of them much shorter, and lines that need no scrolling."""
     lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(nb)}
-    found = [f"{name} has {n} lines, more than {MOST_LINES}" for name, n in lengths.items() if n > MOST_LINES]
+    most = {cell.id: MOST_LINES_SHOWN if shown.named(cell) else MOST_LINES for cell in code_cells(nb)}
+    found = [f"{name} has {n} lines, more than {most[name]}" for name, n in lengths.items() if n > most[name]]
     longest = {cell.id: max(map(len, cell.source.splitlines()), default=0) for cell in code_cells(nb)}
     found += [f"{c} has a line of {n}, more than {LONGEST_LINE}" for c, n in longest.items() if n > LONGEST_LINE]
     median = statistics.median([n for name, n in lengths.items() if name != "setup"] or [0])
@@ -122,6 +144,8 @@ def check_executed(nb):
     for cell in code_cells(nb):
         found += [f"{cell.id} failed" for output in cell.outputs if output.output_type == "error"]
         found += [f"{cell.id} wrote to stderr" for output in cell.outputs if output.get("name") == "stderr"]
+        numbers = {output.get("execution_count", cell.execution_count) for output in cell.outputs}
+        found += [f"{cell.id} has the output of another run"] * bool(numbers - {cell.execution_count})
     return found
 
 
@@ -141,18 +165,9 @@ def check_imports(nb):
     """Only the standard library, `utils`, and what requirements.txt installs."""
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = {normal(line) for line in lines if line and not line.startswith("#")}
-    installed = {name: {normal(dist) for dist in dists} for name, dists in packages_distributions().items()}
-    names = set()
-    for identifier, tree in syntax_trees(nb):
-        for node in ast.walk(tree):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
-            names |= {(identifier, module.split(".")[0]) for module in modules}
-    own = {"utils", "models", "notebooks"}
-    known = {*sys.stdlib_module_names, *own} | {name for name, dists in installed.items() if dists & required}
-    found = sorted(f"{cell} imports {name}, which requirements.txt lacks" for cell, name in names if name not in known)
-    install = re.compile(r"^\s*[%!]\s*(pip|conda)\b", re.MULTILINE)
-    return found + [f"{cell.id} installs packages" for cell in code_cells(nb) if install.search(cell.source)]
+    known = {*sys.stdlib_module_names, "utils", "models", "notebooks"}
+    known |= {name for name, dists in packages_distributions().items() if {normal(dist) for dist in dists} & required}
+    return [f"{cell} imports {name}, which requirements.txt lacks" for cell, name in imported(nb) if name not in known]
 
 
 def normal(requirement):
@@ -202,14 +217,27 @@ def width(png):
 
 
 def check_markers(nb):
-    """nbval sees its markers only on lines of their own; and compares nothing where nothing was saved."""
+    """nbval's one marker that hides nothing, on a line of its own as nbval wants it, in cells with a saved output."""
     found = []
     for cell in code_cells(nb):
         lines = [line.strip() for line in cell.source.splitlines() if MARKER.search(line)]
-        found += [f"{cell.id}: nbval overlooks {line!r}" for line in lines if not MARKER.fullmatch(line)]
-        if any("NBVAL_CHECK_OUTPUT" in line for line in lines) and not cell.outputs:
+        found += [f"{cell.id}: nbval overlooks {line!r}, or fails to compare" for line in lines if line != CHECKED]
+        if CHECKED in lines and not cell.outputs:
             found.append(f"{cell.id}: nbval has no saved output to compare with")
     return found
+
+
+def check_unseen(nb):
+    """Nothing that can fail without nbval, or a reader who runs all cells, seeing it."""
+    found = [f"{cell.id} is empty" for cell in code_cells(nb) if not re.sub(r"#.*", "", cell.source).strip()]
+    for cell in code_cells(nb):
+        lines = [line.strip() for line in re.findall(IPYTHON_LINE, cell.source)]
+        found += [f"{cell.id} runs {line!r}" for line in lines if not line.startswith("%matplotlib ")]
+    for identifier, node in nodes(nb):
+        name = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+        found += [f"{identifier} uses {name}"] * (name in UNSEEN)
+    threads = [cell for cell, name in imported(nb) if name in ("threading", "_thread")]
+    return found + [f"{cell} starts threads, whose errors stay in them" for cell in threads]
 
 
 def check_exercises(nb):
@@ -227,9 +255,9 @@ def check_exercises(nb):
         task, _, check = (cells[name] for name in wanted)
         if not re.match(rf"###? Exercise {n}: \S", task.source):
             found.append(f"{task.id} does not begin with the heading 'Exercise {n}: …'")
-        marked, call = check.source.startswith("# NBVAL_CHECK_OUTPUT\n"), f'check("{nb.cells[0].source[2:4]}.{n}", '
+        marked, call = check.source.startswith(f"{CHECKED}\n"), f'check("{nb.cells[0].source[2:4]}.{n}", '
         if not marked or call not in check.source:
-            found.append(f"{check.id} does not begin with # NBVAL_CHECK_OUTPUT and call {call}…)")
+            found.append(f"{check.id} does not begin with {CHECKED} and call {call}…)")
         answer = "".join(output.get("text", "") for output in check.outputs)
         if not answer.startswith("Exercise") or ("✅" in answer) != solved:
             found.append(f"{check.id} has saved the answer {answer!r}")

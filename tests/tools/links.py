@@ -52,13 +52,9 @@ def documents(root):
 
 
 def problem(target, path, root, published):
-    """What is wrong with one link, or an empty string.
+    """What is wrong with the link to `target` in the document at `path`, or an empty string.
 
-    Args:
-        target: the address as it stands in the document.
-        path: the document.
-        root: folder of the project.
-        published: "owner/name/blob/branch", where Colab finds the project.
+    `published` is "owner/name/blob/branch", where Colab finds the project.
     """
     if target.startswith(COLAB):
         opened = target.removeprefix(COLAB + published + "/")

@@ -29,65 +29,47 @@ CONTRAST = """<style>:root { --jp-mirror-editor-comment-color: #356a6a; --jp-mir
 """
 
 
-def embed(markdown, folder):
-    """Put the image files that a text shows into it, and words in the place of pictures that would need a network.
+def embed(match, folder):
+    """An image in a text, with the content of its file in the place of its address.
 
     (nbconvert's own way of embedding closes <details> at the first blank line.)
     """
-    markdown = REMOTE_IMAGE.sub(r"\1", markdown)
-
-    def replace(match):
-        file = folder / unquote(match[2])
-        if re.match(r"\w+:", match[2]) or not file.exists():
-            return match[0]
-        data = base64.b64encode(file.read_bytes()).decode()
-        return f"{match[1]}data:{mimetypes.guess_type(file.name)[0]};base64,{data}"
-
-    return IMAGE.sub(replace, markdown)
+    file = folder / unquote(match[2])
+    if re.match(r"\w+:", match[2]) or not file.exists():
+        return match[0]
+    data = base64.b64encode(file.read_bytes()).decode()
+    return f"{match[1]}data:{mimetypes.guess_type(file.name)[0]};base64,{data}"
 
 
-def translate(markdown, folder, build):
-    """Make the relative links of a text written in `folder` hold for its page in `build`, the project's own."""
-    root = build.resolve().parent
-
-    def replace(match):
-        target = match[1]
-        path, _, fragment = target.partition("#")
-        file = folder / unquote(path)
-        if re.match(r"\w+:", target) or (path and not file.exists()):
-            return match[0]
-        if file.resolve() == root / "README.md":
-            path = "index.html"
-        elif path and root / "notebooks" in file.resolve().parents and file.suffix in (".ipynb", ".md"):
-            path = file.stem + ".html"
-        elif path:
-            path = Path(os.path.relpath(file, build)).as_posix()
-        new = path + (f"#{links.slug(unquote(fragment))}" if fragment else "")
-        return match[0].replace(target, new)
-
-    for pattern in links.TARGETS:
-        markdown = pattern.sub(replace, markdown)
-    return markdown
+def translate(match, folder, build):
+    """A relative link in a text of `folder`, changed so that it holds for the page in `build`, the project's own."""
+    root, target = build.resolve().parent, match[1]
+    path, _, fragment = target.partition("#")
+    file = (folder / unquote(path)).resolve()
+    if re.match(r"\w+:", target) or (path and not file.exists()):
+        return match[0]
+    if file == root / "README.md":
+        path = "index.html"
+    elif path and root / "notebooks" in file.parents and file.suffix in (".ipynb", ".md"):
+        path = file.stem + ".html"
+    elif path:
+        path = Path(os.path.relpath(file, build.resolve())).as_posix()
+    return match[0].replace(target, path + (f"#{links.slug(unquote(fragment))}" if fragment else ""))
 
 
 def write_page(notebook, name, folder, build, notice=""):
-    """Write `build/name.html`.
-
-    Args:
-        notebook: nbformat's nodes.
-        name: name of the page, also its title in the browser.
-        folder: where the notebook or text stands in the project.
-        build: where the page goes.
-        notice: HTML to stand at the top of the page.
-    """
+    """Write `build/name.html`, the page of a notebook or text of `folder`, with HTML at its top as a `notice`."""
     notebook = nbformat.from_dict(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = translate(embed(cell.source, folder), folder, build)
+    texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in texts:
+        without_network = REMOTE_IMAGE.sub(r"\1", cell.source)
+        cell.source = IMAGE.sub(lambda match: embed(match, folder), without_network)
+        for pattern in links.TARGETS:
+            cell.source = pattern.sub(lambda match: translate(match, folder, build), cell.source)
     exporter = HTMLExporter(template_name="lab", require_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
     page = page.replace('<script src=""></script>', "").replace("</head>", f"{CONTRAST}</head>", 1)
-    if not any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown"):
+    if not any("$" in cell.source for cell in texts):
         page = MATHJAX.sub("", page)  # it would come from another host, and there is no formula to set
     page = re.sub(r"<body[^>]*>", lambda found: found[0] + notice, page, count=1)
     page = HEADING_ID.sub(lambda found: f'{found[1]}{links.slug(unquote(found[2]))}"', page)
@@ -95,11 +77,7 @@ def write_page(notebook, name, folder, build, notice=""):
 
 
 def stand_in_notice(facts):
-    """A box that says the images are not CIFAR-10, where they are not, else nothing.
-
-    Args:
-        facts: what the run is made with, as for `write_index`.
-    """
+    """A box that says the images of a run are not CIFAR-10, where `facts` of it say so, else nothing."""
     if not facts["stand_in"]:
         return ""
     return (
@@ -121,13 +99,7 @@ def write_texts(folder, build):
 
 
 def write_index(results, facts, build):
-    """Write `build/index.html`, the table of all notebooks.
-
-    Args:
-        results: one `run.Result` a notebook.
-        facts: what the run is made with: source of the images, whether they are the stand-in, name of the profile.
-        build: where the page goes.
-    """
+    """Write `build/index.html`, the table of all notebooks, from one `run.Result` a notebook and the run's `facts`."""
     rows = []
     for result in results:
         name = html.escape(result.entry.name)

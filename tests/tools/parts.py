@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -32,6 +32,7 @@ from utils import machine
 profile = machine.start()"""
 
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
+LONGEST_CELL, LONGEST_NOTEBOOK, ALL_NOTEBOOKS = 60, 6, 25  # seconds, minutes, minutes that a class waits
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Entry:
     runtime: str
     minutes: dict
     colab: str
+    slowest: dict = field(default_factory=dict)
+
+    @property
+    def link(self):
+        return f"[{self.name}](notebooks/{self.path.name})"
 
 
 def read_notebook(path):
@@ -57,11 +63,7 @@ def find_cell(notebook, identifier):
 
 
 def read_entry(path, published):
-    """Read what the generated parts need to know about the notebook at `path`.
-
-    Args:
-        path: the .ipynb file.
-        published: "owner/name/blob/branch", where the series is on GitHub.
+    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch.
 
     Raises:
         ValueError: if the title or the metadata under `tutorial` is missing or of another form.
@@ -79,7 +81,8 @@ def read_entry(path, published):
             f"minutes (class, full), found {json.dumps(facts)}."
         )
     colab = f"https://colab.research.google.com/github/{published}/notebooks/{path.name}"
-    return Entry(path, title.removeprefix("# "), facts.summary, facts.runtime, facts.minutes, colab)
+    name, slowest = title.removeprefix("# "), facts.get("slowest", {})
+    return Entry(path, name, facts.summary, facts.runtime, facts.minutes, colab, slowest)
 
 
 def solutions_entry(entry):
@@ -145,66 +148,71 @@ def series_table(entries):
     """The overview in README.md."""
     rows = ["| Notebook | What it is about | Minutes to run, class profile | Minutes to run, full profile | Colab |"]
     rows.append("|---|---|--:|--:|---|")
-    for entry in entries:
-        link = f"[{entry.name}](notebooks/{entry.path.name})"
-        rows.append(f"| {' | '.join([link, entry.summary, *minutes(entry), badge(entry)])} |")
-    places = machines(entries)
-    return "\n".join([*rows, *([f"\nMinutes measured on {'; '.join(places)}."] if places else [])])
+    rows += [f"| {' | '.join([entry.link, entry.summary, *minutes(entry), badge(entry)])} |" for entry in entries]
+    machines = {text.split("\n")[0] for entry in entries if (text := printed(entry, "setup"))}
+    return "\n".join([*rows, *([f"\nMinutes measured on {'; '.join(sorted(machines))}."] if machines else [])])
 
 
-def machines(entries):
-    """The machines of the saved runs, as their set-up cells printed them first."""
-    cells = [find_cell(read_notebook(entry.path), "setup") for entry in entries]
-    printed = [output.get("text", "") for cell in cells if cell for output in cell.outputs]
-    return sorted({text.split("\n")[0] for text in printed if text})
+def printed(entry, identifier):
+    """What a cell of a notebook printed in the saved run."""
+    cell = find_cell(read_notebook(entry.path), identifier) or {}
+    return "".join(output.get("text", "") for output in cell.get("outputs", []))
 
 
-def class_table(entries, measured):
-    """The minutes in TEACHING.md: as benchmarked if `measured` is a file, else as the notebooks' metadata have them.
-
-    Args:
-        entries: one `Entry` a notebook.
-        measured: path of what tests/benchmarks/class_minutes.py saves.
-    """
-    links = [f"[{entry.name}](notebooks/{entry.path.name})" for entry in entries]
-    if not measured.exists():
-        rows = [f"| {link} | {minutes(entry)[0]} |" for link, entry in zip(links, entries, strict=True)]
-        return "\n".join(["| Notebook | Minutes to run, class profile |", "|---|--:|", *rows])
-    record = json.loads(measured.read_text(encoding="utf-8"))
+def class_table(entries):
+    """The minutes in TEACHING.md, as `make run RUN_ARGS=--record-minutes` measured them in the class profile."""
     rows = ["| Notebook | Minutes to run, class profile | Its slowest cell | Seconds |", "|---|--:|---|--:|"]
-    for link, entry in zip(links, entries, strict=True):
-        facts = record["notebooks"].get(entry.path.stem)
-        cells = [facts["minutes"], f"`{facts['slowest_cell']}`", facts["seconds"]] if facts else ["–"] * 3
-        rows.append(f"| {' | '.join([link, *map(str, cells)])} |")
-    rows.append(f"| together | {record['minutes_together']} | | |")
-    kept = "No cell took over 60 s, no notebook over 6 minutes, all together under 25."
-    limits = " ".join(record["limits_missed"]) or kept
-    return "\n".join([*rows, "", f"{limits} Measured on {record['machine']}; {record['data_source']}."])
+    timed = [entry for entry in entries if entry.slowest and entry.minutes["class"] is not None]
+    for entry in entries:
+        cells = ["–"] * 3
+        if entry in timed:
+            cells = [entry.minutes["class"], f"`{entry.slowest['cell']}`", entry.slowest["seconds"]]
+        rows.append(f"| {' | '.join(map(str, [entry.link, *cells]))} |")
+    rows.append(f"| together | {sum(entry.minutes['class'] for entry in timed):.1f} | | |")
+    measured_on = sorted({entry.slowest["measured_on"] for entry in timed})
+    return "\n".join([*rows, "", " ".join(missed_limits(timed)), *(f"Measured on {place}." for place in measured_on)])
+
+
+def missed_limits(timed):
+    """One sentence for each limit that a lesson misses with these notebooks, or that all are kept."""
+    found = [
+        f"Cell `{entry.slowest['cell']}` of {entry.name} took {entry.slowest['seconds']} s, more than the "
+        f"{LONGEST_CELL} s a class should wait."
+        for entry in timed
+        if entry.slowest["seconds"] > LONGEST_CELL
+    ]
+    found += [
+        f"{entry.name} took {entry.minutes['class']:.1f} minutes, more than {LONGEST_NOTEBOOK}."
+        for entry in timed
+        if entry.minutes["class"] > LONGEST_NOTEBOOK
+    ]
+    together = sum(entry.minutes["class"] for entry in timed)
+    found += [f"All together took {together:.1f} minutes, more than {ALL_NOTEBOOKS}."] * (together > ALL_NOTEBOOKS)
+    return found or [
+        f"No cell took over {LONGEST_CELL} s, no notebook over {LONGEST_NOTEBOOK} minutes, all together under "
+        f"{ALL_NOTEBOOKS}."
+    ]
 
 
 def results(entries):
     """The results in README.md: what the cells of `RESULTS` printed in the saved run."""
     quoted = []
     for entry in entries:
-        notebook = read_notebook(entry.path)
-        cells = [find_cell(notebook, identifier) for identifier in RESULTS.get(entry.path.name[:2], ())]
-        lines = [output.get("text", "") for cell in cells if cell for output in cell.outputs]
-        if lines:
-            link = f"[{entry.name}](notebooks/{entry.path.name})"
-            text = "".join(lines).strip()
-            quoted.append(f"{link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
+        cells = RESULTS.get(entry.path.name[:2], ())
+        if text := "".join(printed(entry, identifier) for identifier in cells).strip():
+            quoted.append(f"{entry.link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
     return "\n\n".join(quoted)
 
 
-def trainings(runs):
-    """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`.
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
-    Args:
-        runs: the folder of the records, `NAME-seedS.json`.
-    """
+
+def trainings(runs):
+    """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`."""
     recipes = {}
     for path in sorted(runs.glob("*-seed*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         if "test_accuracy" in record:
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
     if not recipes:
@@ -246,12 +254,12 @@ def published(runs):
     path = runs / "published-seed0.json"
     if not path.exists():
         return "**The file is not here yet**: the command below makes it."
-    record, stored = json.loads(path.read_text(encoding="utf-8")), numpy.load(path.with_suffix(".npz"))
+    record, stored = read_json(path), numpy.load(path.with_suffix(".npz"))
     accuracies = record["test_accuracy"]
     views = max(accuracies, key=int)
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
     paths = [path for part in PUBLISHED_PARTS for path in runs.glob(f"published-{part}-seed*.json")]
-    records = [*(json.loads(path.read_text(encoding="utf-8")) for path in paths), record]
+    records = [*map(read_json, paths), record]
     epochs = sum(part["epochs"] for part in records)
     one, most = (
         ", ".join(f"{100 * part['validation_accuracy'][number]:.1f}" for part in records) for number in ("1", views)
@@ -285,8 +293,7 @@ def badge_page(entries, repository):
     fork = [
         "\n## Badges of a fork\n",
         f"The badges lead to {repository}. To let them and the set-up cells lead to a fork, run `make sync "
-        "REPO=owner/name` in it and commit what changed. Where no address was given yet, a plain `make sync` takes it "
-        "from the git remote `origin`, if that is on GitHub.",
+        "REPO=owner/name` in it and commit what changed.",
     ]
     return "\n".join([*head, *rows, *fork, ""])
 

@@ -1,7 +1,8 @@
 """Run the whole series in order and write executed notebooks and browsable pages to build/.
 
 A notebook that fails does not stop the others. With --publish, the full profile is used and the outputs of the
-notebooks that ran without an error are saved in notebooks/.
+notebooks that ran without an error are saved in notebooks/. With --record-minutes, only minutes are saved: those of the
+class profile are what TEACHING.md plans a lesson with, and it says which limit is missed.
 """
 
 import argparse
@@ -32,7 +33,7 @@ try:
     profile = machine.choose_profile()
     images = data.load_cifar10()
     facts = {"profile": profile.name, "source": images.source, "stand_in": images.is_stand_in}
-    facts["accelerator"] = machine.find_accelerator()
+    facts |= {"accelerator": machine.find_accelerator(), "machine": machine.describe_machine()}
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 with open(sys.argv[1], "w") as file:
@@ -48,39 +49,39 @@ class Result:
     status: str = "not run"
     failed: bool = False
     minutes: float | None = None
+    slowest: tuple = ("", 0)  # id of the cell, and its seconds
 
 
 class Progress:
-    """Says which cell runs: in a log one line a cell, on a terminal one line that is written over."""
+    """Says which cell runs, in a log one line a cell, on a terminal one line that is written over; and times them."""
 
     def __init__(self, label, notebook):
         self.label = label
         self.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
-        self.number, self.identifier, self.stopped = 0, None, False
-        self.start = time.monotonic()
+        self.begun, self.stopped = [("", time.monotonic())], False
 
     @property
     def minutes(self):
-        return (time.monotonic() - self.start) / 60
+        return (time.monotonic() - self.begun[0][1]) / 60
 
     @property
     def place(self):
-        return f"cell {self.number} of {self.cells}"
+        return f"cell {len(self.begun) - 1} of {self.cells}"
+
+    @property
+    def slowest(self):
+        """The id of the cell that took longest, and its seconds."""
+        begun = self.begun[1:]
+        ends = [begin for _, begin in begun[1:]] + [time.monotonic()][: len(begun)]
+        seconds = {cell: end - begin for (cell, begin), end in zip(begun, ends, strict=True)}
+        return max(seconds.items(), key=lambda item: item[1], default=("", 0))
 
     def next_cell(self, cell, cell_index):
         if self.stopped:
             raise InterruptedError
-        self.number, self.identifier = self.number + 1, cell.id
-        self.show(new_cell=True)
-
-    def show(self, new_cell=False):
-        self.print(f"{self.label}, {self.place}, {self.minutes:.1f} minutes", last=new_cell and not sys.stdout.isatty())
-
-    def print(self, line, last=True):
-        if sys.stdout.isatty():
-            print(f"\r{line:79}", end="\n" if last else "", flush=True)
-        elif last:
-            print(line, flush=True)
+        self.begun.append((cell.id, time.monotonic()))
+        line = f"{self.label}, {self.place}, {self.minutes:.1f} minutes"
+        print(f"\r{line:79}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
 
 
 def load_images(root):
@@ -115,7 +116,6 @@ def execute(notebook, folder, progress):
         try:
             while not work.done():
                 wait([work], timeout=1)
-                progress.show()
         except KeyboardInterrupt:
             progress.stopped = True
             if manager.provisioner and manager.provisioner.process:
@@ -136,10 +136,10 @@ def run_notebook(result, label, build, facts):
     except Exception as error:
         known = isinstance(error, CellExecutionError)
         message = f"{error.ename}: {error.evalue}" if known else f"{type(error).__name__}: {error}"
-        result.status = f"failed in {progress.place} (id `{progress.identifier}`): {message[:2000]}"
+        result.status = f"failed in {progress.place} (id `{progress.begun[-1][0]}`): {message[:2000]}"
         result.failed = True
-    result.minutes = progress.minutes
-    progress.print(f"{label}, {progress.minutes:.1f} minutes: {result.status}")
+    result.minutes, result.slowest = progress.minutes, progress.slowest
+    print("\r" * sys.stdout.isatty() + f"{label}, {result.minutes:.1f} minutes: {result.status}", flush=True)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = parts.metadata(notebook.metadata.tutorial)
     (build / path.name).write_text(sync.notebook_text(notebook), encoding="utf-8")
@@ -167,6 +167,12 @@ def save(result, notebook, facts, with_outputs):
     cores, timed = count_cores(), "minutes" in saved.metadata.tutorial  # solutions are not
     if timed and cores == 2 and not facts["accelerator"]:
         saved.metadata.tutorial.minutes[facts["profile"]] = round(result.minutes, 1)
+        if facts["profile"] == "class":
+            saved.metadata.tutorial.slowest = {
+                "cell": result.slowest[0],
+                "seconds": round(result.slowest[1]),
+                "measured_on": f"{facts['machine']}; {facts['source']}",
+            }
     elif timed:
         found = f"{cores} and {facts['accelerator'] or 'none'}"
         print(f"Minutes not recorded: expected 2 CPU cores and no accelerator, found {found}.")
@@ -196,7 +202,7 @@ def prepare(options, root):
         sys.exit(f"Expected the number of a notebook, such as 01, found {options.only}: choose one from notebooks/.")
     facts = load_images(root)
     print(f"Images: {facts['source']}. Profile: {facts['profile']}.", flush=True)
-    if options.publish and facts["stand_in"]:
+    if (options.publish or options.record_minutes) and facts["stand_in"]:
         sys.exit("Expected real CIFAR-10 images to publish with, found the stand-in: set CIFAR10_DIR or go online.")
     if options.record_minutes and facts["profile"] not in ("class", "full"):
         sys.exit(f"Expected the profile class or full to time, found {facts['profile']}: set TUTORIAL_PROFILE.")

@@ -1,4 +1,4 @@
-"""Write the generated parts of the series: badges, navigation, set-up cells, metadata, tables.
+"""Write the generated parts of the series: badges, navigation, set-up cells, code shown in cells, metadata, tables.
 
 python -m tests.tools.sync                          write them
 python -m tests.tools.sync --check                  only say what differs, and which links and numbers are wrong
@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from tests.benchmarks import report
-from tests.tools import links, parts
+from tests.tools import links, parts, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +45,7 @@ def read_settings(root):
     return settings["repository"], settings["branch"]
 
 
-def put_cell(notebook, identifier, kind, source):
+def put_cell(notebook, identifier, source):
     """Give the cell `identifier` this source, adding the cell where there is none; say whether anything changed.
 
     A code cell whose code changed loses its outputs, since other code printed them. Where only the address of the
@@ -54,119 +53,109 @@ def put_cell(notebook, identifier, kind, source):
     """
     cell = parts.find_cell(notebook, identifier)
     if cell is None:
-        new_cell = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+        new_cell = nbformat.v4.new_code_cell if identifier == "setup" else nbformat.v4.new_markdown_cell
         before = [n for n, cell in enumerate(notebook.cells, 1) if cell.get("id") in ("title", "objectives")]
         place = before[-1] if identifier == "setup" else len(notebook.cells)
         notebook.cells.insert(place, new_cell(source, id=identifier))
         return True
     if cell.source == source:
         return False
-    if kind == "code" and ADDRESS.sub("", cell.source) != ADDRESS.sub("", source):
+    if cell.cell_type == "code" and ADDRESS.sub("", cell.source) != ADDRESS.sub("", source):
         cell.outputs, cell.execution_count = [], None
     cell.source = source
     return True
 
 
-def update_notebook(entries, position, repository):
-    """One notebook as it should be, and the names of the parts that were not."""
-    notebook = parts.read_notebook(entries[position].path)
-    wanted = [
-        ("title", "markdown", parts.title_cell(entries, position)),
-        ("setup", "code", parts.setup_cell(repository)),
-        ("navigation", "markdown", parts.navigation(entries, position)),
-    ]
-    return update(notebook, wanted, notebook.metadata.tutorial)
+def notebook_changes(root, entry, generated, tutorial=None):
+    """One notebook where it differs from what it should be, in the form of `plan`.
 
+    Args:
+        root: folder of the project.
+        entry: its `parts.Entry`.
+        generated: the source of each generated cell, by its id.
+        tutorial: what its metadata should say of the series, if not what they say.
 
-def update_solutions(entry, repository):
-    """The solutions to the notebook of `entry` as they should be, and the names of the parts that were not."""
-    wanted = [
-        ("title", "markdown", parts.solutions_title(entry)),
-        ("setup", "code", parts.setup_cell(repository)),
-    ]
-    notebook = parts.read_notebook(parts.solutions_entry(entry).path)
-    return update(notebook, wanted, {"runtime": entry.runtime})
-
-
-def update(notebook, wanted, tutorial):
-    """Put the `wanted` cells (id, kind, source) and the metadata into a notebook; say which were not so before."""
-    changed = [f"cell `{name}`" for name, kind, source in wanted if put_cell(notebook, name, kind, source)]
-    metadata = parts.metadata(tutorial)
+    Raises:
+        ValueError: if a cell shows a function or class that does not exist.
+    """
+    notebook = parts.read_notebook(entry.path)
+    try:
+        generated |= {cell.id: shown.source(root, name) for cell in notebook.cells if (name := shown.named(cell))}
+    except ValueError as error:
+        raise ValueError(f"{entry.path.name}: {error}") from None
+    changed = [f"cell `{name}`" for name, source in generated.items() if put_cell(notebook, name, source)]
+    metadata = parts.metadata(tutorial or notebook.metadata.tutorial)
     if notebook.metadata != metadata:
         notebook.metadata = metadata
         changed.append("metadata")
-    return notebook, changed
-
-
-def between(path, text, name, content):
-    """`text`, of the file at `path`, with everything between the markers `name:start` and `name:end` replaced.
-
-    Raises:
-        ValueError: if the markers are not there.
-    """
-    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-    found = re.fullmatch(f"(.*{start}).*({end}.*)", text, re.DOTALL)
-    if not found:
-        raise ValueError(f"{path}: expected the markers {start} and {end}, found no such pair.")
-    return f"{found[1]}\n{content}\n{found[2]}"
+    return [(entry.path, notebook_text(notebook), ", ".join(changed))] if changed else []
 
 
 def plan(root):
     """Every file that differs from what it should be: path, wanted text or bytes, and what in it differs."""
     repository, _ = read_settings(root)
-    entries = read_entries(root)
-    updates = [(entry.path, *update_notebook(entries, n, repository)) for n, entry in enumerate(entries)]
-    for entry in entries:
-        path = parts.solutions_entry(entry).path
-        if path.exists():
-            updates.append((path, *update_solutions(entry, repository)))
-    changes = [(path, notebook_text(notebook), ", ".join(changed)) for path, notebook, changed in updates if changed]
-    runs, measured = root / "models" / "runs", read_benchmarks(root)
-    generated = {
-        "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
-        "series": parts.series_table(entries),
-        "results": "\n\n".join(filter(None, [parts.results(entries), parts.trainings(runs)])),
-        "benchmarks": report.summary(measured),
+    entries, changes = read_entries(root), []
+    for position, entry in enumerate(entries):
+        setup = parts.setup_cell(repository)
+        title, navigation = parts.title_cell(entries, position), parts.navigation(entries, position)
+        changes += notebook_changes(root, entry, {"title": title, "setup": setup, "navigation": navigation})
+        for solutions in solutions_entries([entry]):
+            cells = {"title": parts.solutions_title(entry), "setup": setup}
+            changes += notebook_changes(root, solutions, cells, {"runtime": entry.runtime})
+    runs, measured = root / "models/runs", read_benchmarks(root)
+    texts = {
+        "README.md": {
+            "badges": "\n".join(parts.badge(entry) for entry in entries[:1]),
+            "series": parts.series_table(entries),
+            "results": "\n\n".join(filter(None, [parts.results(entries), parts.trainings(runs)])),
+            "benchmarks": report.summary(measured),
+        },
+        "models/README.md": {"published": parts.published(runs)},
+        "TEACHING.md": {"minutes": parts.class_table(entries)},
     }
-    changes += text_changes(root / "README.md", generated)
-    changes += text_changes(root / "models" / "README.md", {"published": parts.published(runs)})
-    if (root / "TEACHING.md").exists():
-        class_minutes = root / "tests" / "benchmarks" / "class_minutes.json"
-        changes += text_changes(root / "TEACHING.md", {"minutes": parts.class_table(entries, class_minutes)})
-    changes += figure_changes(root, entries)
-    whole = {root / "colab_badges.md": parts.badge_page(entries, repository)}
+    for name, generated in texts.items():
+        if (root / name).exists():
+            changes += content_change(root / name, between(root / name, generated), "the part between the markers")
+    for name, (number, cell) in parts.FIGURES.items():
+        for entry in entries:
+            if entry.path.name.startswith(number) and (picture := parts.figure(parts.read_notebook(entry.path), cell)):
+                changes += content_change(root / name, picture, f"the figure of cell `{cell}` in {entry.path.name}")
+    changes += content_change(root / "colab_badges.md", parts.badge_page(entries, repository), "the whole page")
     if measured:
-        whole[root / "tests" / "benchmarks" / "RESULTS.md"] = report.page(measured)
-    for path, text in whole.items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            changes.append((path, text, "the whole page"))
+        changes += content_change(root / "tests/benchmarks/RESULTS.md", report.page(measured), "the whole page")
     return changes
+
+
+def content_change(path, content, what):
+    """The file at `path` where its content differs, in the form of `plan`."""
+    read = path.read_bytes if isinstance(content, bytes) else path.read_text
+    return [(path, content, what)] if not path.exists() or read() != content else []
+
+
+def between(path, generated):
+    """The text of a file with all that stands between `<!-- NAME:start -->` and `<!-- NAME:end -->` replaced.
+
+    Args:
+        path: the file.
+        generated: the new texts, by NAME.
+
+    Raises:
+        ValueError: if there are no such markers.
+    """
+    text = path.read_text(encoding="utf-8")
+    for name, content in generated.items():
+        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+        found = re.fullmatch(f"(.*{start}).*({end}.*)", text, re.DOTALL)
+        if not found:
+            raise ValueError(f"{path}: expected the markers {start} and {end}, found no such pair.")
+        text = f"{found[1]}\n{content}\n{found[2]}"
+    return text
 
 
 def read_benchmarks(root):
     """What `make bench` measured, by the name of the row; empty where it was not run."""
     path = root / "tests" / "benchmarks" / "results.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def text_changes(path, generated):
-    """A page whose generated parts, by the name of their markers, differ from these, in the form of `plan`."""
-    text = new_text = path.read_text(encoding="utf-8")
-    for name, content in generated.items():
-        new_text = between(path, new_text, name, content)
-    return [(path, new_text, "the part between the markers")] if new_text != text else []
-
-
-def figure_changes(root, entries):
-    """The pictures of README.md that differ from the saved output of their cell, in the form of `plan`."""
-    paths = {entry.path.name[:2]: entry.path for entry in entries}
-    changes = []
-    for name, (number, identifier) in parts.FIGURES.items():
-        picture = parts.figure(parts.read_notebook(paths[number]), identifier) if number in paths else None
-        old = (root / name).read_bytes() if (root / name).exists() else None
-        if picture and picture != old:
-            changes.append((root / name, picture, f"the figure of cell `{identifier}` in {paths[number].name}"))
-    return changes
 
 
 def numbering(names):
@@ -204,17 +193,6 @@ def write(root):
     return [path for path, _, _ in changes]
 
 
-def remote_repository(root):
-    """The "owner/name" of the git remote `origin` where that is on GitHub, else None."""
-    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
-    try:
-        address = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    except OSError:  # no git on this machine
-        return None
-    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", address)
-    return found and found[1]
-
-
 def set_repository(root, repository):
     """Write the address of the published repository into pyproject.toml.
 
@@ -231,16 +209,14 @@ def set_repository(root, repository):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if anything is not as it should be")
-    parser.add_argument("--repository", help="owner/name on GitHub (default: the git remote, if none was set before)")
+    parser.add_argument("--repository", help="owner/name on GitHub, for a fork")
     parser.add_argument("--root", type=Path, default=PROJECT, help="folder of the project")
     options = parser.parse_args(arguments)
     root = options.root.resolve()
     try:
         if not options.check:
-            unpublished = read_settings(root)[0] == parts.UNPUBLISHED
-            repository = options.repository or (remote_repository(root) if unpublished else None)
-            if repository:
-                set_repository(root, repository)
+            if options.repository:
+                set_repository(root, options.repository)
             for path in write(root):
                 print(f"wrote {path.relative_to(root).as_posix()}")
         found = findings(root)
