@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import mmap
 import os
 import platform
 import sys
@@ -18,13 +17,6 @@ import psutil
 
 KINDS = ("auto", "tpu", "gpu", "cpu", "cpu-mirrored")
 TPU_PACKAGES = ("tensorflow-tpu==2.20.0", "libtpu<0.0.30")
-# What tensorflow-tpu 2.20.0 needs and newer versions of libtpu lack: the first was missing in 0.0.32.1 (0.0.29 has it),
-# the second in 0.0.43.2, the third in 0.0.45. There are 212 such names; these are the ones whose absence was seen.
-TPU_FUNCTIONS = (
-    b"TpuExecutable_FreeMaybeOwningDeviceMemoryArray",
-    b"TpuCompile_CompileAndBuild",
-    b"ConfigureDistributedTpuOp_DoWork",
-)
 
 
 @dataclass(frozen=True)
@@ -272,36 +264,22 @@ def _count(number, thing):
 def why_no_tpu():
     """Keep TensorFlow from opening the library libtpu where that would abort the process or wait for minutes.
 
-    The package `tensorflow-tpu` opens it at the import of TensorFlow. If it lacks a function, the process ends there;
-    where there is no TPU, it asks the servers of Google Cloud for one for over four minutes (2.20.0).
+    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. From libtpu 0.0.30 on, functions that it needs are gone
+    (0.0.29 has them, 0.0.32.1 lacks the first), and the process ends there; where there is no TPU, it asks the servers
+    of Google Cloud for one for over four minutes.
 
     Returns:
         Why a TPU cannot be used, or an empty string where one may be tried.
     """
-    package = importlib.util.find_spec("libtpu")
-    beside = Path(package.origin).with_name("libtpu.so") if package else ""
-    library = Path(os.environ.get("TPU_LIBRARY_PATH") or beside)
-    problem = _lack(library) if _may_have_tpu() else "this machine has none"
-    if problem and library.name:
-        os.environ["TPU_LIBRARY_PATH"] = "no libtpu"  # a name that no file has
-    return problem
-
-
-def _may_have_tpu():
-    """Whether anything here looks like a TPU: better one try too many than a TPU overlooked."""
     makers = [path.read_text().strip() for path in Path("/sys/bus/pci/devices").glob("*/vendor")]
     files = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
-    return "0x1ae0" in makers or bool(files) or {"TPU_NAME", "TPU_ACCELERATOR_TYPE"} & {*os.environ}  # Google's number
-
-
-def _lack(library):
-    """What a libtpu lacks, in words; an empty string if it lacks nothing or is not there to be looked at."""
-    if not library.is_file() or not library.stat().st_size:
-        return ""
-    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        missing = [name.decode() for name in TPU_FUNCTIONS if content.find(name) < 0]
-    if not missing:
-        return ""
-    found = f"libtpu {version('libtpu')}" if importlib.util.find_spec("libtpu") else "the libtpu here"
-    wanted = " ".join(f'"{package}"' for package in TPU_PACKAGES)
-    return f"{found} lacks {missing[0]}, without which TensorFlow would abort: pip install {wanted}"
+    named = {"TPU_NAME", "TPU_ACCELERATOR_TYPE"} & {*os.environ}
+    package, problem = importlib.util.find_spec("libtpu"), ""
+    if not (named or files or "0x1ae0" in makers):  # Google's number on the PCI bus
+        problem = "this machine has none"
+    elif package and [int(part) for part in version("libtpu").split(".")[:3]] >= [0, 0, 30]:
+        wanted = " ".join(f'"{name}"' for name in TPU_PACKAGES)
+        problem = f"libtpu {version('libtpu')} would abort TensorFlow: pip install {wanted}"
+    if problem and package:
+        os.environ["TPU_LIBRARY_PATH"] = "no libtpu"  # a name that no file has
+    return problem
