@@ -101,6 +101,7 @@ class _Handler(QuietHandler):
             self.close_connection = True
         elif mirror == "huge":
             self._answer(200, 10**18)
+            self.wfile.write(content)
         elif mirror == "endless":
             self._answer(200, None)
             while not self.server.closing.is_set():

@@ -91,7 +91,7 @@ def test_a_clone_that_fails_is_said_in_one_sentence(alone, obstacle, monkeypatch
         run_setup(alone)
     assert caught.value.ename == "RuntimeError"
     remedy = "start in the notebook's folder or go online."
-    assert caught.value.evalue == f"No utils in or above {alone}, nor a clone: {remedy}"
+    assert caught.value.evalue == f"No utils above {alone}, no clone: {remedy}"
 
 
 OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.startswith("04")]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import sys
 import time
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
 MOST_BYTES = 200_000_000  # the archive has 170,498,071
+_BAR = {"unit": "B", "unit_scale": True, "mininterval": 1}
 
 
 class DownloadError(RuntimeError):
@@ -33,11 +33,7 @@ class DownloadError(RuntimeError):
 
 
 class _MirrorLeft(Exception):
-    """One mirror was given up, for a reason; `rate` (bytes a second) is set where resuming it may still deliver."""
-
-    def __init__(self, reason, rate=None):
-        super().__init__(reason)
-        self.rate = rate
+    """One mirror was given up; the text says why."""
 
 
 def cache_folder():
@@ -63,8 +59,8 @@ def exclusive(lock_file, patience=5):
 def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20, connect_timeout=3):
     """Fetch the archive from the first mirror that delivers it whole, fast enough and with the right hash.
 
-    What has arrived is kept per mirror and resumed, also by a later call. Mirrors that were slow or broke off are
-    resumed once all have been tried, the fastest first. Two processes calling at once make one download.
+    What has arrived is kept per mirror and resumed, also by a later call. Where all were slow or broke off, the one of
+    which the most is here is resumed and may finish. Two processes calling at once make one download.
 
     Args:
         mirrors: addresses, tried in this order.
@@ -77,34 +73,32 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
     Returns:
         Path of the archive.
     """
-    archive = Path(folder) / ARCHIVE_NAME
-    parts = archive.with_name(f"{ARCHIVE_NAME}.parts")
-    reasons, rates = {}, {}
+    archive, reasons = Path(folder) / ARCHIVE_NAME, {}
+    parts = {mirror: archive.with_name(f"{sha256_of(mirror.encode()).hexdigest()[:16]}.partial") for mirror in mirrors}
 
     def try_mirror(mirror, slow_rate):
-        partial = parts / f"{sha256_of(mirror.encode()).hexdigest()[:16]}.partial"
         try:
-            _complete(mirror, partial, slow_rate, slow_seconds, connect_timeout)
-            if pooch.file_hash(str(partial)) != sha256:
-                partial.unlink()
+            _complete(mirror, parts[mirror], slow_rate, slow_seconds, connect_timeout)
+            if pooch.file_hash(str(parts[mirror])) != sha256:
+                parts[mirror].unlink()
                 raise _MirrorLeft("sent a file with another sha256 sum")
+            os.replace(parts[mirror], archive)
         except _MirrorLeft as left:
-            reasons[mirror], rates[mirror] = str(left), left.rate
-            return False
-        os.replace(partial, archive)
-        shutil.rmtree(parts, ignore_errors=True)
-        return True
+            reasons[mirror] = str(left)
+        return archive.exists()
 
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(archive.with_name(f"{ARCHIVE_NAME}.lock")):
             if archive.is_file() and pooch.file_hash(str(archive)) == sha256:
                 return archive
-            parts.mkdir(exist_ok=True)
-            if any(try_mirror(mirror, slow_rate) for mirror in mirrors):
-                return archive
-            resumable = sorted((mirror for mirror in mirrors if rates[mirror] is not None), key=rates.get)
-            if any(try_mirror(mirror, 0) for mirror in reversed(resumable)):
+            archive.unlink(missing_ok=True)
+            done = any(try_mirror(mirror, slow_rate) for mirror in mirrors)
+            begun = [mirror for mirror in mirrors if parts[mirror].exists()]
+            begun.sort(key=lambda mirror: -parts[mirror].stat().st_size)
+            if done or any(try_mirror(mirror, 0) for mirror in begun):
+                for part in parts.values():
+                    part.unlink(missing_ok=True)
                 return archive
     except OSError as error:
         raise DownloadError(
@@ -123,62 +117,47 @@ def _complete(mirror, partial, slow_rate, slow_seconds, connect_timeout):
     """Append to `partial` what is missing, or start over if the mirror cannot resume."""
     start = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    begun = time.monotonic()
     try:
         timeouts = (connect_timeout, slow_seconds)
         with requests.get(mirror, headers=headers, stream=True, timeout=timeouts) as response:
             if start and response.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing; the hash decides
-            start = start if _continues(response, start) else 0
-            _store(response, partial, start, slow_rate, slow_seconds)
+            if not response.ok:
+                raise _MirrorLeft(f"answered {response.status_code} {response.reason}")
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise _MirrorLeft("sent a web page instead of the archive")
+            resumed = response.status_code == requests.codes.partial_content
+            if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise _MirrorLeft("sent another part of the archive than was asked for")
+            _store(response, partial, start if resumed else 0, slow_rate, slow_seconds)
     except (requests.RequestException, HTTPError) as error:
-        arrived = partial.stat().st_size if partial.exists() else 0
-        rate = max(0, arrived - start) / (time.monotonic() - begun) if arrived else None
-        progress = f", {arrived / 1e6:.1f} MB arrived" if arrived else ""
-        raise _MirrorLeft(why(error, slow_seconds) + progress, rate) from error
-
-
-def _continues(response, start):
-    """True if the answer holds the bytes from `start` on, False if it holds the file from its beginning."""
-    if not response.ok:
-        raise _MirrorLeft(f"answered {response.status_code} {response.reason}")
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _MirrorLeft("sent a web page instead of the archive")
-    part = response.headers.get("Content-Range", "")
-    if response.status_code == requests.codes.partial_content and not part.startswith(f"bytes {start}-"):
-        raise _MirrorLeft("sent another part of the archive than was asked for")
-    return response.status_code == requests.codes.partial_content
+        arrived = f", {partial.stat().st_size / 1e6:.1f} MB arrived" if partial.exists() else ""
+        raise _MirrorLeft(why(error, slow_seconds) + arrived) from error
 
 
 def _store(response, partial, start, slow_rate, slow_seconds):
     """Write the body behind the first `start` bytes of `partial`, as long as it comes fast enough and has an end."""
-    size = int(response.headers.get("Content-Length", 0))
-    too_much = _MirrorLeft(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
-    if start + size > MOST_BYTES:
-        raise too_much
-    shown = {"desc": urlsplit(response.url).hostname, "initial": start, "total": start + size if size else None}
+    total = start + int(response.headers.get("Content-Length", 0))
     with (
         open(partial, "ab" if start else "wb") as file,
-        tqdm(**shown, unit="B", unit_scale=True, mininterval=1, file=sys.stdout) as bar,
+        tqdm(desc=urlsplit(response.url).hostname, initial=start, total=total, file=sys.stdout, **_BAR) as bar,
     ):
         since, arrived = time.monotonic(), 0
         while chunk := response.raw.read1(1 << 16, decode_content=False):
-            if file.tell() + len(chunk) > MOST_BYTES:
-                raise too_much
+            if max(total, bar.n + len(chunk)) > MOST_BYTES:
+                raise _MirrorLeft(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
             file.write(chunk)
             bar.update(len(chunk))
             arrived += len(chunk)
-            seconds = time.monotonic() - since
-            if seconds >= slow_seconds:
-                rate = arrived / seconds
-                if rate < slow_rate:
-                    raise _MirrorLeft(f"slow, {rate / 1e3:.1f} kB/s over {seconds:.0f} s", rate)
+            if (seconds := time.monotonic() - since) >= slow_seconds:
+                if arrived / seconds < slow_rate:
+                    raise _MirrorLeft(f"slow, {arrived / seconds / 1e3:.1f} kB/s over {seconds:.0f} s")
                 since, arrived = time.monotonic(), 0
 
 
-def why(error, silence):
+def why(error, silence=None):
     """The cause of a failed request in a few words; `silence` is the read time-out in seconds."""
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, requests.ConnectTimeout) or silence is None and isinstance(error, requests.Timeout):
         return "no answer"
     if isinstance(error, requests.ReadTimeout | ReadTimeoutError):
         return f"silent for {silence} s"

@@ -264,7 +264,7 @@ def _count(number, thing):
 def why_no_tpu():
     """Keep TensorFlow from opening the library libtpu where that would abort the process or wait for minutes.
 
-    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. From libtpu 0.0.30 on, functions that it needs are gone
+    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. Since libtpu 0.0.30 functions that it needs are gone
     (0.0.29 has them, 0.0.32.1 lacks the first), and the process ends there; where there is no TPU, it asks the servers
     of Google Cloud for one for over four minutes.
 

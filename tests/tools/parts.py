@@ -25,7 +25,7 @@ from pathlib import Path
 places = [*Path("_").absolute().parents, Path("image-classification").absolute()]
 found = [place for place in places if (place / "utils/machine.py").exists()]
 if not found and os.system(f"git clone --depth 1 https://github.com/OWNER/REPO {places[-1].name} 2>&1"):
-    raise RuntimeError(f"No utils in or above {places[0]}, nor a clone: start in the notebook's folder or go online.")
+    raise RuntimeError(f"No utils above {places[0]}, no clone: start in the notebook's folder or go online.")
 sys.path.insert(0, str([*found, places[-1]][0]))
 from utils import machine
 
