@@ -67,15 +67,14 @@ class Cifar10:
 
 
 def load_cifar10(source="auto"):
-    """Load all of CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images.
+    """Load all of CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images in the official order.
 
-    500 validation images of each class are held out of the 50,000 training images by a fixed seed; apart from that the
-    official order is kept. Where the images come from, in this order:
+    The validation images, 500 of each class, are held out of the training images by a fixed seed. All come from
 
-    1. the environment variable CIFAR10_DIR: a folder `cifar-10-batches-py` or the archive;
-    2. this series' cache (TUTORIAL_CACHE, or the user's cache folder), memory-mapped;
-    3. an archive or folder that Keras or torchvision left on this machine, if its hashes are the official ones;
-    4. the mirrors in `utils.download`;
+    1. the environment variable CIFAR10_DIR: a folder `cifar-10-batches-py` or the archive; else
+    2. this series' cache (TUTORIAL_CACHE, or the user's cache folder), memory-mapped; else
+    3. an archive or folder that Keras or torchvision left on this machine, if its hashes are the official ones; else
+    4. the mirrors in `utils.download`; else
     5. the synthetic stand-in, with a warning and a mark on every figure.
 
     Args:
@@ -123,16 +122,13 @@ def subset(data, profile):
 
 def _choose(labels, wanted, seed, name):
     """Sorted positions of `wanted` labels, a tenth of each class."""
-    per_class, rest = divmod(wanted, len(CLASS_NAMES))
-    available = np.bincount(labels, minlength=len(CLASS_NAMES)).min()
-    if rest or not 0 < per_class <= available:
-        raise ValueError(
-            f"{name}={wanted:,}: expected a multiple of ten from 10 to {available * len(CLASS_NAMES):,}, "
-            "so that every class has the same number of images; change the profile's number."
-        )
+    available = len(CLASS_NAMES) * np.bincount(labels, minlength=len(CLASS_NAMES)).min()
+    if wanted % len(CLASS_NAMES) or not 0 < wanted <= available:
+        why = "so that every class has the same number of images; change the profile's number"
+        raise ValueError(f"{name}={wanted:,}: expected a multiple of ten from 10 to {available:,}, {why}.")
     # The stream of RandomState is frozen, so the choice is the same under every version of numpy.
     order = np.random.RandomState(seed).permutation(len(labels))
-    return np.sort(np.concatenate([order[labels[order] == label][:per_class] for label in range(len(CLASS_NAMES))]))
+    return np.sort(np.concatenate([order[labels[order] == c][: wanted // 10] for c in range(len(CLASS_NAMES))]))
 
 
 def _load(name, state, read):
@@ -232,11 +228,7 @@ def digest(value):
 
 
 def open_arrays(name, state):
-    """Memory-map the images and labels that are cached under `name`, if they were made from something in this `state`.
-
-    Returns:
-        `(images, labels, source)`, read-only, or None where nothing is cached or it is not whole.
-    """
+    """The `(images, labels, source)` cached under `name`, memory-mapped, or None where nothing whole of it is there."""
     folder = cache_folder() / name / digest(state)
     try:
         images, labels = (np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in ("images", "labels"))
@@ -248,24 +240,21 @@ def open_arrays(name, state):
 
 
 def open_or_build(name, state, build):
-    """Open what is cached, or `build()` and cache `(images, labels, source)`, in one process at a time.
-
-    Where the folder cannot be written, or read again, the arrays stay in memory.
-    """
-    if kept := open_arrays(name, state):
+    """Open what is cached, or cache what `build()` returns, in one process at a time; else it stays in memory."""
+    built, kept = None, open_arrays(name, state)
+    if kept:
         return kept
-    built = None
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with exclusive(cache_folder() / f"{name}.lock"):
-            if kept := open_arrays(name, state):
-                return kept
-            built = build()
-            _save(cache_folder() / name / digest(state), *built)
             kept = open_arrays(name, state)
+            if not kept:
+                built = build()
+                _save(cache_folder() / name / digest(state), *built)
+                kept = open_arrays(name, state)
     except OSError as error:
-        built = built or build()
         reason = error.strerror or error
+        built = built or build()
         print(f"Not cached in {cache_folder()} ({reason}), so every load reads the images anew.", flush=True)
     return kept or (_read_only(built[0]), _read_only(built[1]), built[2])
 
@@ -293,16 +282,10 @@ def _read_only(array):
 def read_batches(path):
     """Read the six batch files from their folder or straight out of the archive, without trusting them.
 
-    Args:
-        path: folder `cifar-10-batches-py`, or an archive that tarfile can read.
-
     Returns:
         `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in the
         official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
         the batches, else `UNVERIFIED`.
-
-    Raises:
-        ValueError: if a file is missing, damaged or of the wrong shape.
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
     """
@@ -382,25 +365,25 @@ class _Inert:
         self.state = state
 
 
-def _encode_latin1(text, encoding):
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
-    return text.encode("latin1")
-
-
 class _ArrayUnpickler(pickle.Unpickler):
     """Admits the names in a pickled array and nothing else, so that a batch file cannot run code."""
 
     def find_class(self, module, name):
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in pickle protocol 2
-            return _encode_latin1
+            return _encode
         if module.split(".")[0] != "numpy" or name not in ("_reconstruct", "_frombuffer", "ndarray", "dtype"):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
         return _Inert
 
 
+def _encode(text, encoding):
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
+    return text.encode(encoding)
+
+
 def _as_array(value):
-    """An array from what stood in its place, of whole numbers and in row order; from a list as it is."""
+    """The array, of whole numbers, that an inert thing stands for; or that of a list."""
     if isinstance(value, list):
         return np.asarray(value)
     if hasattr(value, "state"):  # made by `_reconstruct`, and its content set afterwards
@@ -408,8 +391,7 @@ def _as_array(value):
     else:  # made by `_frombuffer`
         content, kind, shape, order = value.arguments
         by_columns = order == "F"
-    code = kind.arguments[0]
-    code = code.decode() if isinstance(code, bytes) else code
+    code = kind.arguments[0] if isinstance(kind.arguments[0], str) else kind.arguments[0].decode()
     if code not in ("u1", "i2", "i4", "i8"):
         raise ValueError(f"numbers of the type {code!r}")
     array = np.frombuffer(content, np.dtype(code).newbyteorder(kind.state[1]))

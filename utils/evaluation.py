@@ -10,13 +10,8 @@ from scipy import optimize, special, stats
 def calibration_error(labels, probabilities, bins=15):
     """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
 
-    It depends on the number of bins and is a little above 0 even for perfect probabilities, so compare only figures
-    from the same bins and about as many images. scikit-learn draws the bins, but has no such mean over them.
-
-    Args:
-        labels: integers, shape (n,), values 0 to 9.
-        probabilities: shape (n, 10), rows with the sum 1.
-        bins: number of bins of equal width between 0 and 1; a confidence on a border belongs to the lower one.
+    It depends on the number of bins, of equal width between 0 and 1, and is a little above 0 even for perfect
+    probabilities, shape (n, 10): compare only figures from the same bins and about as many images.
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017,
     "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
@@ -37,16 +32,8 @@ def calibration_error(labels, probabilities, bins=15):
 def fit_temperature(labels, logits):
     """Find the temperature at which the softmax of logits / temperature gives the true classes the highest likelihood.
 
-    Fit it on validation images: on training images every model looks better calibrated than it is, and a figure on
-    test images they have been fitted to says nothing.
-
-    Args:
-        labels: integers, shape (n,), values 0 to 9.
-        logits: shape (n, 10), of the same images.
-
-    Returns:
-        A float from 0.05 to 20: above 1 for a model that is too sure of itself. A value near either end means that
-        there is no best one, as for a model that is always right or no better than chance.
+    Fit it on validation images, logits of shape (n, 10). It is above 1 for a model that is too sure of itself; a value
+    near 0.05 or 20 means that there is no best one, as for a model that is always right or no better than chance.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
@@ -62,11 +49,8 @@ def fit_temperature(labels, logits):
 def mcnemar(first_right, second_right):
     """p-value of McNemar's exact test: how often two equally good models would differ at least this much.
 
-    Only the images that one of the two models names right count, each as the toss of a coin.
-
-    Args:
-        first_right: bool, shape (n,): where the first model is right, `predictions == labels`.
-        second_right: the same of the second model, for the same images in the same order.
+    Only the images that one of the two models names right count, each as the toss of a coin. Both arguments are bool,
+    `predictions == labels`, of the same images in the same order.
 
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages";
     Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms".
@@ -91,13 +75,8 @@ def energy(logits):
 def rejection_threshold(scores, keep=0.95):
     """The highest threshold at or above which a given share of familiar images lies; one of their scores.
 
-    Args:
-        scores: one number for every validation image, shape (n,), higher for what looks familiar: the highest
-            probability, or `-energy(logits)`.
-        keep: share of these images that must be kept, above 0 and at most 1.
-
-    Source: Liu et al. 2020, "Energy-based Out-of-distribution Detection" (arXiv 2010.03759), which calls the share of
-    strange images that pass the threshold for 0.95 FPR95.
+    Scores, one for every validation image, are higher for what looks familiar: the highest probability, or
+    `-energy(logits)`. Liu et al. 2020 call the share of strange images that pass the threshold for 0.95 FPR95.
     """
     scores = np.asarray(scores, float)
     if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():

@@ -60,8 +60,7 @@ def start():
 
 def choose_profile():
     """The profile that `TUTORIAL_PROFILE` names, else "full" with a GPU or TPU and "class" without; prints which."""
-    name = os.environ.get("TUTORIAL_PROFILE")
-    reason = "set by TUTORIAL_PROFILE"
+    name, reason = os.environ.get("TUTORIAL_PROFILE"), "set by TUTORIAL_PROFILE"
     if name is None:
         accelerator = find_accelerator()
         name, reason = ("full", f"{accelerator} found") if accelerator else ("class", "no GPU or TPU found")
@@ -77,12 +76,10 @@ def choose_profile():
 
 def describe_machine():
     """One line about this machine: processor, memory, accelerator, versions."""
-    backend, accelerator = find_backend(), find_accelerator()
-    memory = psutil.virtual_memory().total / 2**30
-    return (
-        f"{describe_processor()}, {memory:.0f} GiB of memory, {accelerator or 'no GPU or TPU'}; Python "
-        f"{platform.python_version()}, {backend} {sys.modules[backend].__version__}, keras {version('keras')}"
-    )
+    backend, accelerator = find_backend(), find_accelerator() or "no GPU or TPU"
+    memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
+    versions = f"{backend} {sys.modules[backend].__version__}, keras {version('keras')}"
+    return f"{describe_processor()}, {memory}, {accelerator}; Python {platform.python_version()}, {versions}"
 
 
 def describe_processor():
@@ -159,12 +156,8 @@ class Devices:
 def connect(kind="auto"):
     """Choose the devices to train on, before anything is computed, and print one line: which, and why.
 
-    Args:
-        kind: "auto" for a TPU, else all GPUs, else the CPU; "tpu", "gpu" or "cpu" to insist on one; "cpu-mirrored" to
-            let the CPU play two devices. The environment variable TUTORIAL_DEVICES replaces "auto".
-
-    Raises:
-        RuntimeError: if the devices that were insisted on are not there, or it is too late to make two of the CPU.
+    "auto", which TUTORIAL_DEVICES replaces, takes a TPU, else all GPUs, else the CPU; "tpu", "gpu" and "cpu" insist on
+    one, or raise RuntimeError; with "cpu-mirrored" the CPU plays two devices.
 
     Source: https://www.tensorflow.org/guide/tpu and https://keras.io/api/distribution/.
     """
@@ -201,7 +194,7 @@ def _find_on_tensorflow(kind):
             count = strategy.num_replicas_in_sync
             return Devices(_count(count, "TPU core"), count, "a TPU was found", strategy.scope)
     gpus = tf.config.list_physical_devices("GPU")
-    _check_found(kind, {"tpu": False, "gpu": bool(gpus)}, f" ({no_tpu})" if no_tpu else "")
+    _check_found(kind, "gpu" if gpus else "", f" ({no_tpu})" if no_tpu else "")
     if gpus and kind != "cpu":
         scope = tf.distribute.MirroredStrategy().scope if len(gpus) > 1 else contextlib.nullcontext
         return Devices(_count(len(gpus), "GPU"), len(gpus), f"the best that was found; no TPU: {no_tpu}", scope)
@@ -231,7 +224,7 @@ def _find_on_jax(kind):
             jax.config.update("jax_num_cpu_devices", 2)
         _check_two(jax.device_count("cpu"))
     best = jax.default_backend()
-    _check_found(kind, {"tpu": best == "tpu", "gpu": best == "gpu"})
+    _check_found(kind, best)
     platform_name = best if kind == "auto" else kind.removesuffix("-mirrored")
     names = keras.distribution.list_devices(platform_name)[: 2 if kind == "cpu-mirrored" else None]
     reason = f"a {best.upper()} was found" if best != "cpu" else "no GPU or TPU was found"
@@ -240,20 +233,15 @@ def _find_on_jax(kind):
 
 
 def _check_found(kind, found, details=""):
-    if not found.get(kind, True):
-        runtime = {"tpu": "TPU v5e-1", "gpu": "T4 GPU"}[kind]
-        raise RuntimeError(
-            f"expected a {kind.upper()} and found none{details}: in Colab, choose Runtime > Change runtime type > "
-            f"{runtime} and run the notebook from its top"
-        )
+    if kind in ("tpu", "gpu") and kind != found:
+        remedy = f"choose Runtime > Change runtime type > {'TPU v5e-1' if kind == 'tpu' else 'T4 GPU'}"
+        raise RuntimeError(f"expected a {kind.upper()} and found none{details}: in Colab, {remedy} and begin at the top")
 
 
 def _check_two(devices):
     if devices < 2:
-        raise RuntimeError(
-            "expected to be called before anything is computed: restart the kernel and call it first (on JAX, with "
-            "XLA_FLAGS=--xla_force_host_platform_device_count=2 set)"
-        )
+        remedy = "restart the kernel and call it first (on JAX with XLA_FLAGS=--xla_force_host_platform_device_count=2)"
+        raise RuntimeError(f"expected to be called before anything is computed: {remedy}")
 
 
 def _count(number, thing):

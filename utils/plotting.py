@@ -49,11 +49,7 @@ def _pixels(image):
 def image_grid(images, captions, columns=5, heading="", size=1.6):
     """Show images in a grid, each with a caption above it.
 
-    Args:
-        images: n images, each uint8 (height, width, 3) or (height, width).
-        captions: n strings.
-        columns: images in a row.
-        size: width of one image in inches.
+    Images are uint8, (height, width, 3) or (height, width); `columns` of them, `size` inches wide, make a row.
     """
     if not len(images) == len(captions) > 0:
         raise ValueError(f"expected a caption for each image, found {len(images)} images, {len(captions)} captions.")
@@ -71,9 +67,7 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
 def filter_responses(image, maps, heading):
     """Show an image beside what filters make of it, all maps in one scale with zero in its middle.
 
-    Args:
-        image: uint8, shape (height, width, 3).
-        maps: dict from a caption to a float array, shape (rows, columns), of any size.
+    The image is uint8 (height, width, 3); maps are a dict from a caption to a float array (rows, columns).
     """
     for caption, values in maps.items():
         if np.ndim(values) != 2:
@@ -94,10 +88,8 @@ def filter_responses(image, maps, heading):
 def learning_curves(history, heading="Learning curves", best_epoch=None):
     """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch.
 
-    Args:
-        history: dict of lists of one number an epoch: "loss", "accuracy", "val_loss", "val_accuracy", as
-            `model.fit(...).history` holds them.
-        best_epoch: number of an epoch, from 1 on, to mark by a dotted line; None for no line.
+    The history is what `model.fit(...).history` holds, with accuracy and validation; a dotted line marks `best_epoch`,
+    counted from 1.
     """
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
     if missing:
@@ -123,10 +115,7 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
 def prediction(image, probabilities, label):
     """Show an image beside the probabilities of the ten classes: blue where the answer is right, vermillion where not.
 
-    Args:
-        image: uint8, shape (32, 32, 3).
-        probabilities: shape (10,), values 0 to 1.
-        label: the true class, 0 to 9.
+    The image is uint8 (32, 32, 3), probabilities have the shape (10,), the label is the true class, 0 to 9.
     """
     figure, (picture, bars) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), width_ratios=(1, 2))
     _draw_prediction(picture, bars, image, probabilities, label)
@@ -135,13 +124,7 @@ def prediction(image, probabilities, label):
 
 
 def prediction_grid(images, probabilities, labels, rows=5, columns=3):
-    """Show `prediction` for the first rows × columns images.
-
-    Args:
-        images: uint8, shape (n, 32, 32, 3), n at least rows × columns.
-        probabilities: shape (n, 10), values 0 to 1.
-        labels: shape (n,), values 0 to 9.
-    """
+    """Show `prediction` for the first rows × columns of n images, probabilities (n, 10) and labels (n,)."""
     if not len(images) == len(probabilities) == len(labels) >= rows * columns:
         found = f"found {len(images)}, {len(probabilities)} and {len(labels)}."
         raise ValueError(f"expected at least {rows} × {columns} images, as many probabilities and labels, {found}")
@@ -188,10 +171,8 @@ def _draw_bars(axis, names, probabilities, colour):
 def photo_answer(photo, pixels, probabilities, heading):
     """Show a reader's photo, the pixels that the model gets of it, and the probabilities of the classes; never marked.
 
-    Args:
-        photo: PIL image or uint8 array, shape (height, width, 3).
-        pixels: uint8, shape (32, 32, 3).
-        probabilities: Series of values 0 to 1; its index names the classes.
+    The photo is a PIL image or uint8 (height, width, 3), pixels are uint8 (32, 32, 3), probabilities a Series whose
+    index names the classes.
     """
     with unmarked():
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 3.2), width_ratios=(1.3, 1, 1.2))
@@ -209,11 +190,8 @@ def photo_answer(photo, pixels, probabilities, heading):
 def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
     """Draw a confusion matrix, every number in its cell.
 
-    Args:
-        matrix: square DataFrame, one row a true class, one column an answer: counts, or shares in per cent.
-        label: what the numbers are, with their unit.
-        digits: digits after the point.
-        mistakes_only: whether the diagonal stays without colour, so that the scale is that of the mistakes.
+    The matrix is a square DataFrame, one row a true class, one column an answer; `label` says what its numbers are.
+    With `mistakes_only` the diagonal stays without colour, so that the scale is that of the mistakes.
     """
     if list(matrix.index) != list(matrix.columns):
         raise ValueError(f"expected the same classes in rows and columns, found a matrix of {matrix.shape}.")
