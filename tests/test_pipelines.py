@@ -1,4 +1,4 @@
-"""Pipelines shuffle everything and keep pairs together; augmentations keep shape and range, and have their statistics."""
+"""Pipelines shuffle everything and keep pairs together; augmentations keep shape and range and have their statistics."""
 
 import numpy as np
 import pytest
@@ -229,7 +229,7 @@ def test_compose_applies_all_in_order_and_gives_each_its_own_seed(images):
 
 
 def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully(images):
-    changed = pixels(sometimes(lambda images, labels, seed: (255 - images, labels), share=0.3), images)
+    changed = pixels(sometimes, images, augmentation=lambda images, *_: (255 - images, None), share=0.3)
     is_inverted = (changed == 255 - images).all(axis=(1, 2, 3))
     assert (changed[~is_inverted] == images[~is_inverted]).all()
     assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)

@@ -7,6 +7,7 @@ An augmentation is a function `(images, labels, seed) -> (images, labels)` of a 
 """
 
 import os
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -153,23 +154,19 @@ def mixup(images, labels, seed, alpha=0.2):
     return mixed, labels + share[:, tf.newaxis] * (tf.gather(labels, partner) - labels)
 
 
+def sometimes(images, labels, seed, augmentation, share):
+    """Let an augmentation that keeps the labels change each image with a probability of `share`, 0 to 1."""
+    changed, _ = augmentation(images, labels, seed)
+    chosen = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed + [0, 1]) < share
+    return tf.where(chosen, changed, images), labels
+
+
 def compose(*augmentations):
     """Chain augmentations from left to right, each with a seed of its own."""
-
-    def apply(images, labels, seed):
-        for number, augmentation in enumerate(augmentations):
-            images, labels = augmentation(images, labels, seed + [number, 0])
-        return images, labels
-
-    return apply
+    return partial(_one_after_another, augmentations)
 
 
-def sometimes(augmentation, share):
-    """Let an augmentation that keeps the labels change each image with a probability of `share`, 0 to 1."""
-
-    def apply(images, labels, seed):
-        changed, _ = augmentation(images, labels, seed)
-        chosen = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed + [0, 1]) < share
-        return tf.where(chosen, changed, images), labels
-
-    return apply
+def _one_after_another(augmentations, images, labels, seed):
+    for number, augmentation in enumerate(augmentations):
+        images, labels = augmentation(images, labels, seed + [number, 0])
+    return images, labels
