@@ -1,102 +1,74 @@
 """How every quoted network was trained, and the one command that trains one again: `python models/train.py NAME`.
 
-`--help` lists the recipes. A training that was killed goes on where it stopped; its record goes to `models/runs`."""
+From top to bottom: recipes, training, its checkpoints, its record, the published network, the command line. A training
+that was killed goes on where it stopped; its record goes to `models/runs`.
+"""
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's own log
 import h5py
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops, optimizers
+from filelock import FileLock, Timeout
+from keras import optimizers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from utils import networks, training
-from utils.data import digest, load_cifar10, subset
+from utils import networks, pipelines, training
+from utils.data import load_cifar10, subset
 from utils.download import cache_folder
 from utils.machine import PROFILES, describe_processor, fastest_precision
 from utils.networks import build_model, count_flops, load_published, save_weights
 from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, sometimes
-from utils.training import (
-    ShiftSGD,
-    Triangular,
-    load_run,
-    patchworks,
-    predict_every_view,
-    predict_views,
-    whiten,
-)
+from utils.training import ShiftSGD, Triangular, load_run, patchworks, predict_views, whiten
 
 
-def with_outliers(images, labels, seed, share=0.125):
-    """Turn the first images of every batch into pictures of none of the classes, labelled as all classes alike.
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: all that its result depends on besides the images and the seed."""
 
-    The batches must be shuffled, so that every image is first now and then. An outlier is of each kind below equally
-    often.
+    network: str  # a name of utils.networks.MODEL_NAMES
+    epochs: int  # how often every training image is seen
+    batch_size: int  # a last batch that is not full is left out
+    optimizer: Callable  # from the number of all training steps to a Keras optimizer
+    augment: Callable | None = None  # an augmentation as in utils.pipelines ...
+    augment_from: int = 0  # ... and the epoch, counted from 0, with which it begins
+    label_smoothing: float = 0.0  # share of the label that is spread evenly over all classes
+    precision: str = "float32"  # dtype policy of Keras, or "fastest" for what `fastest_precision` says
+    prepare: Callable | None = None  # function of the new model and the training images that gives it its start
+    views: int = 1  # test-time views with which the result is quoted: 1, 2 or 6
+    options: dict = field(default_factory=dict)  # what `build_model` gets besides the name
+    images: int = 45_000  # how many training images are used, the same number of every class
+    patience: int | None = None  # epochs without a lower validation loss after which to stop, with the best weights
+    averaged: int = 1  # how many of the last epochs end in a mean of their weights (Izmailov et al. 2018, 1803.05407)
+    kept: float = 0.0  # share of the weights at the start in those at the end
 
-    Args:
-        images: uint8 tensor, shape (batch, height, width, channels), height and width divisible by 4.
-        labels: float32 tensor of probabilities, shape (batch, classes): `make_dataset(..., one_hot=True)`.
-        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
-        share: the part of the batch, 0 to 1, that becomes outliers.
 
-    Returns:
-        `(images, labels)`, shapes and dtypes as given.
-
-    Raises:
-        ValueError: if labels are not one-hot.
-    """
-    if labels.shape.rank != 2:
-        raise ValueError(
-            f"with_outliers: expected one-hot labels of shape (batch, classes); found shape {labels.shape}."
-        )
-    batch = tf.shape(images)[0]
-    count = tf.cast(tf.cast(batch, tf.float32) * share, tf.int32)
-    chosen, others = images[:count], images[batch - count :]
-    made = tf.stack([kind(chosen, others, seed + [number, 1]) for number, kind in enumerate(KINDS)])
-    kinds = tf.random.stateless_uniform((count,), seed, 0, len(KINDS), tf.int32)
-    picked = tf.gather_nd(made, tf.stack([kinds, tf.range(count)], axis=1))
-    unsure = tf.fill((count, labels.shape[1]), 1 / labels.shape[1])
-    return tf.concat([picked, images[count:]], axis=0), tf.concat([unsure, labels[count:]], axis=0)
+# Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
 
 
 def blend(images, others, seed):
-    """Lay two images over each other, the second upside down.
-
-    Args:
-        images: uint8 tensor, shape (batch, height, width, channels).
-        others: uint8 tensor of the same shape.
-        seed: not used here.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
+    """Lay two images over each other, the second upside down."""
     return tf.cast((tf.cast(images, tf.int32) + tf.cast(others[:, ::-1], tf.int32)) // 2, tf.uint8)
 
 
 def jumble(images, others, seed):
-    """Cut two images into tiles and put sixteen of these thirty-two together at random.
-
-    Args:
-        images: uint8 tensor, shape (batch, height, width, channels), height and width divisible by 4.
-        others: uint8 tensor of the same shape.
-        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
+    """Cut two images into tiles and put sixteen of these thirty-two together at random."""
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     both = tf.cast(tf.stack([images, others], axis=1), tf.float32)  # transposing integers fills TensorFlow's log
     both = tf.reshape(both, (batch, 2, 4, height // 4, 4, width // 4, channels))
@@ -107,16 +79,7 @@ def jumble(images, others, seed):
 
 
 def magnify(images, others, seed):
-    """Enlarge a small part of each image, a fifth to two fifths as wide, until it fills the picture.
-
-    Args:
-        images: uint8 tensor, shape (batch, height, width, channels).
-        others: not used here.
-        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
+    """Enlarge a small part of each image, a fifth to two fifths as wide, until it fills the picture."""
     amounts = tf.random.stateless_uniform((3, tf.shape(images)[0]), seed)
     size = 0.2 + 0.2 * amounts[0]
     top, left = amounts[1] * (1 - size), amounts[2] * (1 - size)
@@ -126,16 +89,7 @@ def magnify(images, others, seed):
 
 
 def leaves(images, others, seed, count=12):
-    """Cover each image with ellipses: some of one colour, the others cut from the second image, as fallen leaves lie.
-
-    Args:
-        images: uint8 tensor, shape (batch, height, width, channels).
-        others: uint8 tensor of the same shape.
-        seed: int32 tensor of shape (2,), for `tf.random.stateless_*`.
-        count: number of ellipses.
-
-    Returns:
-        uint8 tensor of the same shape.
+    """Cover each image with ellipses of one colour or cut from the second image, as fallen leaves lie.
 
     Source of dead leaves as training images: Baradad et al. 2021, "Learning to See by Looking at Noise".
     """
@@ -157,49 +111,24 @@ def leaves(images, others, seed, count=12):
 KINDS = (blend, jumble, magnify, leaves)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: all that its result depends on besides the images and the seed.
+def with_unknowns(images, labels, seed, share=0.125):
+    """Turn the first images of a shuffled batch into pictures of none of the classes, labelled as all classes alike.
 
-    `RECIPES` holds those of the series.
-
-    Attributes:
-        network: a name of `utils.networks.MODEL_NAMES`.
-        epochs: how often every training image is seen, unless a caller wants another number.
-        batch_size: images in a batch; a last batch that is not full is left out.
-        optimizer: function from the number of all training steps to a Keras optimizer.
-        augment: None, or an augmentation of `utils.pipelines`.
-        augment_from: the epoch, counted from 0, with which the augmentation begins.
-        label_smoothing: share of the label that is spread evenly over all classes, 0 to 1.
-        precision: dtype policy of Keras, or "fastest" for what `fastest_precision` says.
-        prepare: None, or a function of the new model and the training images, for a start that depends on the images
-            or on the published network.
-        views: test-time views with which the result is quoted: 1, 2 or 6.
-        options: what `build_model` gets besides the name.
-        images: how many of the training images are used, the same number of every class.
-        patience: None, or after how many epochs without a lower validation loss the training stops; it then ends with
-            the weights of the best epoch.
-        averaged: how many of the last epochs lend their weights, as they stand at each one's end, to the network, which
-            gets their mean (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima", arXiv 1803.05407). What
-            batch normalisation subtracts and divides by is then measured again.
-        kept: the share, 0 to 1, of the weights that the training started from in the weights it ends with.
+    An augmentation of uint8 images, height and width divisible by 4, with one-hot labels; all kinds are equally likely.
     """
+    if labels.shape.rank != 2:
+        raise ValueError(f"with_unknowns: expected one-hot labels, (batch, classes); found shape {labels.shape}.")
+    batch = tf.shape(images)[0]
+    count = tf.cast(tf.cast(batch, tf.float32) * share, tf.int32)
+    chosen, others = images[:count], images[batch - count :]
+    made = tf.stack([kind(chosen, others, seed + [number, 1]) for number, kind in enumerate(KINDS)])
+    kinds = tf.random.stateless_uniform((count,), seed, 0, len(KINDS), tf.int32)
+    picked = tf.gather_nd(made, tf.stack([kinds, tf.range(count)], axis=1))
+    unsure = tf.fill((count, labels.shape[1]), 1 / labels.shape[1])
+    return tf.concat([picked, images[count:]], axis=0), tf.concat([unsure, labels[count:]], axis=0)
 
-    network: str
-    epochs: int
-    batch_size: int
-    optimizer: Callable
-    augment: Callable | None = None
-    augment_from: int = 0
-    label_smoothing: float = 0.0
-    precision: str = "float32"
-    prepare: Callable | None = None
-    views: int = 1
-    options: dict = field(default_factory=dict)
-    images: int = 45_000
-    patience: int | None = None
-    averaged: int = 1
-    kept: float = 0.0
+
+# Optimizers, from the number of all training steps.
 
 
 def _adam(steps):
@@ -210,34 +139,40 @@ def _decayed_adam(steps):
     return optimizers.AdamW(0.001, weight_decay=0.1)
 
 
-_MOMENTUM = {"momentum": 0.85, "nesterov": True, "weight_decay": 0.005}
+_MOMENTUM = {"momentum": 0.85, "nesterov": True}
 
 
 def _constant(steps):
-    return optimizers.SGD(0.2, **_MOMENTUM)
+    return optimizers.SGD(0.2, **_MOMENTUM, weight_decay=0.005)
 
 
 def _scheduled(steps):
-    return optimizers.SGD(Triangular(0.8, steps), **_MOMENTUM)
+    return optimizers.SGD(Triangular(0.8, steps), **_MOMENTUM, weight_decay=0.005)
 
 
-def _fast(steps):
-    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM)
-
-
-def _long(steps, peak=0.8, **schedule):
-    return ShiftSGD(Triangular(peak, steps, **schedule), **_MOMENTUM | {"weight_decay": 0.004})
-
-
-def _long_again(steps, peak, end):
-    return _long(steps, peak, peak_at=0.05, start=0.3, end=end)
+def _fast(steps, peak=0.8, decay=0.005, **schedule):
+    return ShiftSGD(Triangular(peak, steps, **schedule), **_MOMENTUM, weight_decay=decay)
 
 
 def _averaged(steps):
-    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, use_ema=True, ema_momentum=0.9)
+    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, weight_decay=0.005, use_ema=True, ema_momentum=0.9)
 
 
-FAST_CNN = Recipe(
+_go_on_at = partial(_fast, decay=0.004, peak_at=0.05, start=0.3)
+
+
+def _go_on(model, images):
+    """Begin with the weights of the published network."""
+    model.set_weights(load_published().get_weights())
+    model.get_layer("whitening").trainable = False
+
+
+_LIT = partial(jitter, brightness=0.1, contrast=0.1)
+_HOLED = partial(cutout, size=12)
+_ZOOMED = partial(sometimes, augmentation=partial(affine, rotation=10.0, shift=0.0, zoom=0.15), share=0.3)
+
+RECIPES = {}
+RECIPES["fast_cnn"] = Recipe(
     network="fast_cnn",
     epochs=16,
     batch_size=512,
@@ -248,133 +183,96 @@ FAST_CNN = Recipe(
     prepare=whiten,
     views=6,
 )
-_LIT = partial(jitter, brightness=0.1, contrast=0.1)
-_HOLED = partial(cutout, size=12)
+# For a classroom: a quarter of the work for an image, so that a minute is enough for ten epochs of 12,000 images.
+RECIPES["fast_cnn_narrow"] = replace(
+    RECIPES["fast_cnn"], epochs=10, batch_size=256, images=12_000, options={"widths": (32, 128, 128)}
+)
 # The network that comes with the series, its first part: more filters, one convolution more in each block, and images
 # changed in more ways, so that it can learn for longer; changes of light, since photos differ in it more than CIFAR-10.
-PUBLISHED_FIRST = replace(
-    FAST_CNN,
+RECIPES["published-first"] = replace(
+    RECIPES["fast_cnn"],
     epochs=45,
-    optimizer=_long,
+    optimizer=partial(_fast, decay=0.004),
     augment=compose(flip, crop, _LIT, _HOLED),
     options={"widths": (128, 320, 320), "depth": 3, "residual": True, "activation": "silu"},
 )
-
-
-def _go_on(model, images):
-    model.set_weights(load_published().get_weights())
-    model.get_layer("whitening").trainable = False
-
-
 # Its second and third part go on from what is published: pictures of none of the classes, on which it learns to be
 # unsure, and a rate that stays high, while the weights of many epochs are averaged, and these with those at the start.
-_ZOOMED = sometimes(partial(affine, rotation=10.0, shift=0.0, zoom=0.15), 0.3)
-PUBLISHED_SECOND = replace(
-    PUBLISHED_FIRST,
+RECIPES["published-second"] = RECIPES["published-third"] = replace(
+    RECIPES["published-first"],
     epochs=24,
     averaged=16,
     kept=0.5,
-    optimizer=partial(_long_again, peak=0.3, end=0.3),
+    optimizer=partial(_go_on_at, peak=0.3, end=0.3),
     prepare=_go_on,
-    augment=compose(with_outliers, flip, crop, _ZOOMED, _LIT, _HOLED),
+    augment=compose(with_unknowns, flip, crop, _ZOOMED, _LIT, _HOLED),
 )
 # Its last two parts: pictures of the classes alone, changed less and less, and a rate that falls.
 # Source: He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148, which ends on images that are hardly changed.
-PUBLISHED_FOURTH = replace(
-    PUBLISHED_SECOND,
+RECIPES["published-fourth"] = replace(
+    RECIPES["published-third"],
     epochs=13,
     averaged=1,
-    optimizer=partial(_long_again, peak=0.25, end=0.01),
+    optimizer=partial(_go_on_at, peak=0.25, end=0.01),
     augment=compose(flip, crop, _HOLED),
 )
-PUBLISHED = replace(
-    PUBLISHED_FOURTH,
+RECIPES["published"] = replace(
+    RECIPES["published-fourth"],
     epochs=4,
-    optimizer=partial(_long_again, peak=0.1, end=0.05),
+    optimizer=partial(_go_on_at, peak=0.1, end=0.05),
     augment=compose(flip, crop),
 )
-_NARROW = {"widths": (32, 128, 128)}
-# For a classroom: a quarter of the work for an image, so that a minute is enough for ten epochs of 12,000 images.
-FAST_CNN_NARROW = replace(FAST_CNN, epochs=10, batch_size=256, images=12_000, options=_NARROW)
-_SHIFTED = compose(flip, partial(affine, rotation=0.0, zoom=0.0))
 # The articles' networks with the settings of their articles. The source of each stands with its network.
-_ARTICLES = (
+_SHIFTED = compose(flip, partial(affine, rotation=0.0, zoom=0.0))
+for recipe in (
     Recipe("two_block_dropout", epochs=10, batch_size=32, optimizer=_adam),
     Recipe("single_conv_wide_dense", epochs=7, batch_size=32, optimizer=_adam, augment=_SHIFTED, augment_from=5),
     Recipe("three_conv_small", epochs=50, batch_size=256, optimizer=_adam, patience=3),
     Recipe("three_conv_baseline", epochs=20, batch_size=64, optimizer=_adam),
     Recipe("three_block_dropout", epochs=50, batch_size=64, optimizer=_adam, augment=compose(flip, affine)),
     Recipe("three_block_dense1024", epochs=20, batch_size=32, optimizer=_adam),
-)
+):
+    RECIPES[recipe.network] = recipe
 # A ladder to fast_cnn_narrow: each row keeps the ideas of the rows before it and adds one.
-_IDEAS = {
-    "ideas-0-start": {
-        "optimizer": _constant,
-        "prepare": None,
-        "label_smoothing": 0.0,
-        "options": {**_NARROW, "identity": False},
-    },
+recipe = replace(
+    RECIPES["fast_cnn_narrow"],
+    optimizer=_constant,
+    prepare=None,
+    label_smoothing=0.0,
+    options={"widths": (32, 128, 128), "identity": False},
+)
+for name, change in {
+    "ideas-0-start": {},
     "ideas-1-schedule": {"optimizer": _scheduled},
-    "ideas-2-smoothing": {"label_smoothing": FAST_CNN.label_smoothing},
+    "ideas-2-smoothing": {"label_smoothing": 0.2},
     "ideas-3-whitening": {"prepare": whiten},
-    "ideas-4-identity": {"options": _NARROW},
+    "ideas-4-identity": {"options": {"widths": (32, 128, 128)}},
     "ideas-5-shifts": {"optimizer": _fast},
     "ideas-6-averaging": {"optimizer": _averaged},
-}
-
-
-def _ladder(first, steps):
-    recipes, recipe = {}, first
-    for name, change in steps.items():
-        recipe = recipes[name] = replace(recipe, **change)
-    return recipes
-
-
+}.items():
+    recipe = RECIPES[name] = replace(recipe, **change)
 # One change each to a small network without any regulariser, on few images, where overfitting comes soon.
-_UNREGULARISED = Recipe(
-    "three_conv_small", epochs=25, batch_size=64, optimizer=_adam, options={"dropout": 0.0}, images=6_000
-)
-_AUGMENTED = compose(flip, crop)
-_REGULARISERS = {
+plain = Recipe("three_conv_small", epochs=25, batch_size=64, optimizer=_adam, options={"dropout": 0.0}, images=6_000)
+for name, change in {
     "regulariser-none": {},
     "regulariser-dropout": {"options": {"dropout": 0.5}},
     "regulariser-normalisation": {"options": {"dropout": 0.0, "normalised": True}},
     "regulariser-decay": {"optimizer": _decayed_adam},
     "regulariser-smoothing": {"label_smoothing": 0.1},
-    "regulariser-augmentation": {"augment": _AUGMENTED},
-    "regulariser-all": {
-        "options": {"dropout": 0.5, "normalised": True},
-        "optimizer": _decayed_adam,
-        "label_smoothing": 0.1,
-        "augment": _AUGMENTED,
-    },
-}
-RECIPES = {
-    "fast_cnn": FAST_CNN,
-    "fast_cnn_narrow": FAST_CNN_NARROW,
-    "published-first": PUBLISHED_FIRST,
-    "published-second": PUBLISHED_SECOND,
-    "published-third": PUBLISHED_SECOND,
-    "published-fourth": PUBLISHED_FOURTH,
-    "published": PUBLISHED,
-    **{recipe.network: recipe for recipe in _ARTICLES},
-    **_ladder(FAST_CNN_NARROW, _IDEAS),
-    **{name: replace(_UNREGULARISED, **change) for name, change in _REGULARISERS.items()},
-}
+    "regulariser-augmentation": {"augment": compose(flip, crop)},
+}.items():
+    RECIPES[name] = replace(plain, **change)
+RECIPES["regulariser-all"] = replace(
+    plain,
+    options={"dropout": 0.5, "normalised": True},
+    optimizer=_decayed_adam,
+    label_smoothing=0.1,
+    augment=compose(flip, crop),
+)
 
 
 def build(recipe, images, epochs, seed):
-    """Build and compile the network of a recipe, ready to train.
-
-    Args:
-        recipe: a `Recipe`.
-        images: uint8 training images, shape (n, 32, 32, 3).
-        epochs: number of epochs in all, which sets the length of the learning rate's schedule.
-        seed: int that fixes the random start.
-
-    Returns:
-        The compiled model; its labels are one-hot.
-    """
+    """Build and compile the network of a recipe, ready for `epochs` on uint8 images with one-hot labels."""
     keras.utils.set_random_seed(seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(fastest_precision() if recipe.precision == "fastest" else recipe.precision)
@@ -393,91 +291,50 @@ def build(recipe, images, epochs, seed):
 
 
 def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
-    """Train a recipe, watched on the validation images, and go on where a killed training stopped.
+    """Train a recipe on a `Cifar10`, watched on its validation images; returns the model and its history.
 
-    Every epoch draws its order, augmentations and dropout from the seed and its own number, so a training that was
-    stopped and resumed ends with the same weights as one that was not, up to rounding.
-
-    Args:
-        recipe: a `Recipe`.
-        data: a `utils.data.Cifar10`; the test images are not touched.
-        epochs: number of epochs in all.
-        seed: int that fixes start, order, augmentation and dropout.
-        checkpoints: folder to keep the state after every epoch in, and to resume from; None for neither.
-        verbose: as in `model.fit`.
-
-    Returns:
-        `(model, history)`: the trained model, and a dict of one list an epoch: "loss", "accuracy", "val_loss",
-        "val_accuracy" and "seconds".
+    Every epoch draws its order, augmentations and dropout from the seed and its own number: a training that was killed
+    and goes on from the folder `checkpoints` ends with the same weights as an unbroken one, up to rounding. The history
+    holds one number an epoch under "loss", "accuracy", "val_loss", "val_accuracy" and "seconds".
     """
     with nullcontext(checkpoints) if checkpoints else TemporaryDirectory() as folder:
-        return _train(recipe, data, epochs, seed, Path(folder), verbose)
-
-
-def _train(recipe, data, epochs, seed, folder, verbose):
-    model = build(recipe, data.x_train, epochs, seed)
-    first_weights = model.get_weights()
-    history = _resume(model, folder)
-    one_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "stop_training", True))
-    validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
-    while not _finished(history, epochs, recipe.patience):
-        epoch = len(history.get("loss", ()))
-        epoch_seed = 1_000 * seed + epoch
-        batches = make_dataset(
-            data.x_train,
-            data.y_train,
-            recipe.batch_size,
-            training=True,
-            augment=recipe.augment if epoch >= recipe.augment_from else None,
-            one_hot=True,
-            seed=epoch_seed,
-            drop_remainder=True,
-        )
-        _reseed_dropout(model, epoch_seed)
-        start = time.perf_counter()
-        fitted = model.fit(
-            batches,
-            validation_data=validation,
-            initial_epoch=epoch,
-            epochs=epochs,
-            callbacks=[one_epoch],
-            shuffle=False,
-            verbose=verbose,
-        )
-        for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
-            history.setdefault(key, []).extend(values)
-        _keep(model, history, folder, recipe.averaged)
-    if recipe.patience is not None:
-        model.load_weights(_weights_path(folder, _best_epoch(history)))
-    if recipe.averaged > 1 or recipe.kept:
-        last = [_weights_path(folder, epoch) for epoch in range(epochs, 0, -1)[: recipe.averaged]]
-        _average(model, last, first_weights, recipe.kept)
-        _measure_again(model, make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed))
+        folder = Path(folder)
+        model = build(recipe, data.x_train, epochs, seed)
+        first_weights = model.get_weights()
+        try:
+            history = _resume(model, folder, recipe)
+        except Exception as error:  # whatever a damaged file makes json, h5py and Keras raise
+            print(f"The state in {folder} cannot be read, so the training begins anew: {str(error).splitlines()[0]}")
+            model, history = build(recipe, data.x_train, epochs, seed), {}
+        validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
+        while not _finished(history, epochs, recipe.patience):
+            _train_epoch(model, recipe, data, validation, history, epochs, seed, verbose)
+            _keep(model, history, folder, recipe)
+        if recipe.patience is not None:
+            model.load_weights(_weights_path(folder, _best_epoch(history)))
+        if recipe.averaged > 1 or recipe.kept:
+            last = range(epochs, 0, -1)[: recipe.averaged]
+            _average(model, [_weights_path(folder, epoch) for epoch in last], first_weights, recipe.kept)
+            batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed)
+            _measure_again(model, batches.take(80))
     return model, history
 
 
-def _average(model, paths, first_weights, kept):
-    """Give the model the mean of stored weights, with a share of those that it started from."""
-    stored = []
-    for path in paths:
-        model.load_weights(path)
-        stored.append(model.get_weights())
-    means = [np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)]
-    model.set_weights([kept * old + (1 - kept) * new for old, new in zip(first_weights, means, strict=True)])
-
-
-def _measure_again(model, batches, count=80):
-    """Measure what batch normalisation subtracts and divides by: those of averaged weights are no average of theirs."""
-    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not normalisations:
-        return
-    measured = [variable for layer in normalisations for variable in (layer.moving_mean, layer.moving_variance)]
-    history = []
-    for images, _ in batches.take(count):
-        model(images, training=True)
-        history.append([ops.convert_to_numpy(variable) for variable in measured])
-    for variable, values in zip(measured, zip(*history, strict=True), strict=True):
-        variable.assign(np.mean(values, axis=0))
+def _train_epoch(model, recipe, data, validation, history, epochs, seed, verbose):
+    epoch = len(history.get("loss", ()))
+    seed = 1_000 * seed + epoch
+    augment = recipe.augment if epoch >= recipe.augment_from else None
+    usual = {"training": True, "one_hot": True, "drop_remainder": True}
+    batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, augment=augment, seed=seed, **usual)
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):  # dropout
+            layer.seed_generator.state.assign([seed, 0])
+    only_this_one = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "stop_training", True))
+    settings = {"initial_epoch": epoch, "epochs": epochs, "shuffle": False, "verbose": verbose}
+    start = time.perf_counter()
+    fitted = model.fit(batches, validation_data=validation, callbacks=[only_this_one], **settings)
+    for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
+        history.setdefault(key, []).extend(values)
 
 
 def _finished(history, epochs, patience):
@@ -490,31 +347,53 @@ def _best_epoch(history):
     return 1 + int(np.argmin(history["val_loss"]))
 
 
-def _reseed_dropout(model, seed):
-    for layer in model.layers:
-        if hasattr(layer, "seed_generator"):
-            layer.seed_generator.state.assign([seed, 0])
+def _average(model, paths, first_weights, kept):
+    """Give the model the mean of stored weights, with a share of those that it started from."""
+    stored = []
+    for path in paths:
+        model.load_weights(path)
+        stored.append(model.get_weights())
+    means = [np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)]
+    model.set_weights([kept * old + (1 - kept) * new for old, new in zip(first_weights, means, strict=True)])
 
 
-def _resume(model, folder):
+def _measure_again(model, batches):
+    """Measure what batch normalisation subtracts and divides by: those of averaged weights are no average of theirs."""
+    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    measured = [variable for layer in normalisations for variable in (layer.moving_mean, layer.moving_variance)]
+    values = []
+    for images, _ in batches if measured else ():
+        model(images, training=True)
+        values.append([keras.ops.convert_to_numpy(variable) for variable in measured])
+    for variable, series in zip(measured, zip(*values, strict=True), strict=True):
+        variable.assign(np.mean(series, axis=0))
+
+
+def _keep(model, history, folder, recipe):
+    """Write weights, then the history that points to them, then remove all weights that are not needed any more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_weights(_weights_path(folder, len(history["loss"])))
+    _write_json(folder / "history.json", history)
+    for older in set(folder.glob("*.weights.h5")) - set(_needed(history, folder, recipe)):
+        older.unlink()
+
+
+def _resume(model, folder, recipe):
     """Load the newest state in `folder` into the model and its optimizer; returns the history so far."""
     if not (folder / "history.json").exists():
         return {}
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(_weights_path(folder, len(history["loss"])))
+    for path in _needed(history, folder, recipe):  # the newest comes last; the others are read to see that they can be
+        model.load_weights(path)
     return history
 
 
-def _keep(model, history, folder, last):
-    """Write weights, then the history that points to them, then remove all weights but the last and the best."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _needed(history, folder, recipe):
+    """The files of the best epoch and of the last ones, in the order of the epochs."""
     done = len(history["loss"])
-    model.save_weights(_weights_path(folder, done))
-    _write_json(folder / "history.json", history)
-    needed = {_best_epoch(history), *range(done - last + 1, done + 1)}
-    for older in set(folder.glob("*.weights.h5")) - {_weights_path(folder, epoch) for epoch in needed}:
-        older.unlink()
+    last = range(max(1, done - recipe.averaged + 1), done + 1)
+    return [_weights_path(folder, epoch) for epoch in sorted({_best_epoch(history), *last})]
 
 
 def _weights_path(folder, epoch):
@@ -527,131 +406,108 @@ def _write_json(path, content):
     os.replace(unfinished, path)
 
 
-def save_run(name, model, history, **facts):
-    """Write the record of a training to `models/runs/NAME.json`.
-
-    Args:
-        name: name of the run; a file of that name is replaced.
-        model: the trained network.
-        history: dict of lists, one number an epoch, as `model.fit(...).history` holds them.
-        **facts: what else belongs to the result and JSON can hold: validation_accuracy, test_accuracy, seconds,
-            data_source, profile, seed, command ...
-
-    Returns:
-        The Path written.
-    """
-    record = {
-        "name": name,
-        "network": model.name,
-        "parameters": model.count_params(),
-        "flops": count_flops(model),
-        "epochs": len(history["loss"]),
-        **facts,
-        "hardware": describe_processor(),
-        "versions": {module.__name__: module.__version__ for module in (_backend(), keras, np)},
-        "date": time.strftime("%Y-%m-%d"),
-        "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
-    }
-    training.RUNS.mkdir(parents=True, exist_ok=True)
-    path = training.RUNS / f"{name}.json"
-    _write_json(path, record)
-    return path
-
-
-def _backend():
-    return import_module(keras.backend.backend())
+class Refused(ValueError):
+    """A training that must not begin; the message says why."""
 
 
 def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=None, verbose=2):
     """Train a recipe on all its images, measure it, and write its record; what a killed run had done is kept.
 
-    Args:
-        name: name of the record, without the seed; trained on the stand-in, it is called so.
-        recipe: a `Recipe`.
-        seed: int, as for `train`.
-        test: whether to predict the test images too, once, at the end. The logits of validation and test images,
-            float16 arrays of shape (n, 10), then stand beside the record, in `NAME-seedS.npz`, with their labels and
-            the logits of `patchworks`, float32.
-        publish: whether the network becomes the one that `load_published` gives; it is measured as that gives it.
-        timed: whether the record keeps the seconds; not where the machine did other work meanwhile.
-        command: what the record says about how it was made.
-        verbose: as in `model.fit`.
-
-    Returns:
-        The record as a dict.
-
-    Raises:
-        ValueError: if another network than a `fast_cnn`, or one trained on the stand-in, would be published.
+    The record, which is returned, is called `name` and the seed; on the stand-in it says so. `test` predicts the test
+    images too, once, and stores logits beside the record: of validation and test images, float16 (n, 10), with labels,
+    and of `patchworks`. `publish` makes the network that of `load_published`, and measures it as that gives it.
     """
     whole = load_cifar10()
     if publish and (whole.is_stand_in or recipe.network != "fast_cnn"):
-        raise ValueError(f"run: expected a fast_cnn on CIFAR-10 to publish; found {recipe.network} on {whole.source}.")
+        raise Refused(f"run: expected a fast_cnn on CIFAR-10 to publish; found {recipe.network} on {whole.source}.")
     data = subset(whole, replace(PROFILES["full"], train=recipe.images))
-    splits = {"validation": (data.x_validation, data.y_validation)}
-    if test:
-        splits["test"] = (data.x_test, data.y_test)
     record_name = f"{name}{'-stand-in' if whole.is_stand_in else ''}-seed{seed}"
-    checkpoints = cache_folder() / "training" / f"{record_name}-{digest((whole.source, recipe.images, recipe.epochs))}"
-    if checkpoints.exists():
-        print(f"Going on where an earlier run stopped; to begin anew, delete {checkpoints}.")
-    model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=checkpoints, verbose=verbose)
-    seconds = history.pop("seconds")
-    facts = {"precision": model.dtype_policy.name}
-    if timed:
-        history["seconds"] = seconds
-        facts["seconds"] = round(sum(seconds), 1)
-    if recipe.patience is not None:
-        facts["best_epoch"] = _best_epoch(history)
-    if publish:
-        exact = save_published(model, whole.source, **recipe.options)
-        model = load_published()
-    logits = {split: predict_every_view(model, images, recipe.views) for split, (images, _) in splits.items()}
-    if publish:
-        facts["same_class_as_in_full_precision"] = {
-            split: _agreement(logits[split][1], predict_views(exact, images, views=1))
-            for split, (images, _) in splits.items()
+    folder = _checkpoints(record_name, recipe, whole.source)
+    with _only_here(folder):
+        if (folder / "history.json").exists():
+            print(f"Going on where an earlier run stopped; to begin anew, delete {folder}.")
+        model, history = train(recipe, data, recipe.epochs, seed=seed, checkpoints=folder, verbose=verbose)
+        splits = {"validation": (data.x_validation, data.y_validation)}
+        if test:
+            splits["test"] = (data.x_test, data.y_test)
+        precision = model.dtype_policy.name
+        if publish:
+            exact = save_published(model, whole.source, **recipe.options)
+            model = load_published()
+        numbers = [views for views in (1, 2, 6) if views <= recipe.views]
+        facts, logits = {}, {}
+        for split, (images, labels) in splits.items():
+            by_views = {views: predict_views(model, images, views) for views in numbers}
+            facts[f"{split}_accuracy"] = {views: _share(rows, labels) for views, rows in by_views.items()}
+            logits |= {split: by_views[recipe.views].astype(np.float16), f"{split}_labels": labels.astype(np.uint8)}
+            if publish:
+                same = _share(predict_views(exact, images, views=1), by_views[1].argmax(axis=1))
+                facts.setdefault("same_class_as_in_full_precision", {})[split] = same
+        seconds = history["seconds"] if timed else history.pop("seconds")
+        record = {
+            "name": record_name,
+            "network": model.name,
+            "parameters": model.count_params(),
+            "flops": count_flops(model),
+            "epochs": len(history["loss"]),
+            **facts,
+            "precision": precision,
+            **({"seconds": round(sum(seconds), 1)} if timed else {}),
+            **({"best_epoch": _best_epoch(history)} if recipe.patience is not None else {}),
+            "images": recipe.images,
+            "batch_size": recipe.batch_size,
+            "seed": seed,
+            "data_source": whole.source,
+            "profile": "full" if recipe.images == PROFILES["full"].train else f"{recipe.images:,} training images",
+            "command": command,
+            "hardware": describe_processor(),
+            "versions": _versions(),
+            "date": time.strftime("%Y-%m-%d"),
+            "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
         }
-    path = save_run(
-        record_name,
-        model,
-        history,
-        **{f"{split}_accuracy": _accuracies(logits[split], labels) for split, (_, labels) in splits.items()},
-        **facts,
-        images=recipe.images,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        data_source=whole.source,
-        profile="full" if recipe.images == PROFILES["full"].train else f"{recipe.images:,} training images",
-        command=command,
-    )
-    if test:
-        best = {split: views[recipe.views].astype(np.float16) for split, views in logits.items()}
-        labels = {f"{split}_labels": labels.astype(np.uint8) for split, (_, labels) in splits.items()}
-        known = {"patchworks": predict_views(model, patchworks(), views=1)}
-        np.savez_compressed(path.with_suffix(".npz"), **best, **labels, **known)
-    shutil.rmtree(checkpoints)
+        training.RUNS.mkdir(parents=True, exist_ok=True)
+        if test:
+            logits["patchworks"] = predict_views(model, patchworks(), views=1)
+            np.savez_compressed(training.RUNS / f"{record_name}.npz", **logits)
+        _write_json(training.RUNS / f"{record_name}.json", record)
+    shutil.rmtree(folder)
     return load_run(record_name)
 
 
-def _agreement(first, second):
-    """The share of images for which two arrays of logits name the same class."""
-    return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
+def _share(logits, classes):
+    return round(float(np.mean(logits.argmax(axis=1) == classes)), 5)
 
 
-def _accuracies(logits, labels):
-    return {str(views): round(float(np.mean(rows.argmax(axis=1) == labels)), 5) for views, rows in logits.items()}
+def _versions():
+    backend = import_module(keras.backend.backend())
+    return {module.__name__: module.__version__ for module in (backend, keras, np)}
+
+
+def _checkpoints(record_name, recipe, source):
+    """The folder of a training's state, named by all that its result depends on: recipe, images, code, versions."""
+    files = [__file__, *(module.__file__ for module in (networks, pipelines, training))]
+    if recipe.prepare is _go_on:
+        files.append(networks.PUBLISHED)
+    described = re.sub(" at 0x[0-9a-f]+", "", repr(recipe))  # functions by their names, at whatever address
+    state = repr([described, source, _versions(), *(Path(file).read_bytes() for file in files)])
+    return cache_folder() / "training" / f"{record_name}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+
+
+@contextmanager
+def _only_here(folder):
+    """Keep a second training of the same record out of its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise Refused("run: expected no other training of this record at this time; found one: wait for it.") from None
 
 
 def save_published(model, source, **options):
     """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
 
-    Args:
-        model: the network, trained in whatever precision.
-        source: what it was trained on, `data.source`.
-        **options: what `build_model` got besides the name.
-
-    Returns:
-        The same network with layers of Keras alone and all digits, to compare what is stored with.
+    Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
     """
     options["stock"] = True
     exact = build_model(model.name, **options)
@@ -663,51 +519,66 @@ def save_published(model, source, **options):
 
 def _halve(path):
     """Rewrite a file of weights, kernels in half precision and compressed; shifts, means and variances stay."""
-    contents = {}
-
-    def read(name, item):
-        contents[name] = item[()] if isinstance(item, h5py.Dataset) else None
-
-    with h5py.File(path) as file:
-        facts = dict(file.attrs)
-        file.visititems(read)
     halved = path.with_name(f"halved-{path.name}")
-    with h5py.File(halved, "w") as file:
-        file.attrs.update(facts)
-        for name, array in contents.items():
-            if array is None:
+    with h5py.File(path) as whole, h5py.File(halved, "w") as file:
+        file.attrs.update(whole.attrs)
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
                 file.create_group(name)
-            elif array.ndim > 1:
-                half = array.astype(np.float16)
-                file.create_dataset(name, data=half, compression="gzip", compression_opts=9, shuffle=True)
+            elif item.ndim == 1:
+                file[name] = item[()]
             else:
-                file[name] = array
+                small = {"dtype": np.float16, "compression": "gzip", "compression_opts": 9, "shuffle": True}
+                file.create_dataset(name, data=item[()].astype(np.float16), **small)
+
+        whole.visititems(copy)
     os.replace(halved, path)
 
 
 def main():
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python models/train.py", description=run.__doc__.split("\n")[0])
-    parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    parser = argparse.ArgumentParser(
+        prog="python models/train.py",
+        description=run.__doc__.split("\n")[0],
+        epilog="NAME is one of:\n" + "\n".join(f"  {name}" for name in RECIPES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help="what to train; the list stands below")
     parser.add_argument("--seed", type=int, default=0, help="fixes start, order, augmentation and dropout")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
-    parser.add_argument("--images", type=int, help="training images, a multiple of ten, instead of the recipe's own")
+    parser.add_argument("--images", type=int, help="training images, instead of the recipe's own number")
     parser.add_argument("--test", action="store_true", help="measure on the test images too, once, and keep the logits")
     parser.add_argument("--publish", action="store_true", help="make it the network that `load_published` gives")
     parser.add_argument("--untimed", action="store_true", help="the machine is shared: keep no seconds in the record")
     parser.add_argument("--record", help="name of the record, instead of the recipe's")
     wanted = parser.parse_args()
-    changed = {key: getattr(wanted, key) for key in ("epochs", "images") if getattr(wanted, key)}
-    record = run(
-        wanted.record or wanted.recipe,
-        replace(RECIPES[wanted.recipe], **changed),
-        seed=wanted.seed,
-        test=wanted.test,
-        publish=wanted.publish,
-        timed=not wanted.untimed,
-        command=" ".join([parser.prog, *sys.argv[1:]]),
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    changed = {key: getattr(wanted, key) for key in ("epochs", "images") if getattr(wanted, key) is not None}
+    recipe, name = replace(RECIPES[wanted.recipe], **changed), wanted.recipe if wanted.record is None else wanted.record
+    least, most = recipe.batch_size, PROFILES["full"].train
+    for option, holds, expected in (
+        ("seed", wanted.seed >= 0, "0 or more"),
+        ("epochs", recipe.epochs >= 1, "1 or more"),
+        ("images", recipe.images % 10 == 0 and least <= recipe.images <= most, f"a multiple of 10, {least} to {most}"),
+        ("record", re.fullmatch(r"[\w.-]+", name), "letters, digits, points and dashes"),
+    ):
+        if not holds:
+            parser.error(f"argument --{option}: expected {expected}; found {getattr(wanted, option)!r}")
+    try:
+        record = run(
+            name,
+            recipe,
+            seed=wanted.seed,
+            test=wanted.test,
+            publish=wanted.publish,
+            timed=not wanted.untimed,
+            command=" ".join([parser.prog, *sys.argv[1:]]),
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    except Refused as refusal:
+        parser.error(str(refusal))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on after the last finished epoch.")
     for split in ("validation", "test"):
         for views, accuracy in record.get(f"{split}_accuracy", {}).items():
             print(f"{split} accuracy {accuracy:.2%} with {views} test-time view{'s' if views != '1' else ''}")

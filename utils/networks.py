@@ -15,128 +15,17 @@ CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
 PUBLISHED = Path(__file__).resolve().parents[1] / "models" / "published.weights.h5"
 # Of the 45,000 training images of CIFAR-10, red, green and blue; notebook 01 computes them.
-PIXEL_MEAN = (125.2, 122.9, 113.9)
-PIXEL_DEVIATION = (62.5, 61.9, 66.5)
+PIXEL_MEAN, PIXEL_DEVIATION = (125.2, 122.9, 113.9), (62.5, 61.9, 66.5)
 
 
 def build_model(name, **options):
-    """Build one of the series' networks with fresh weights.
+    """Build a network of `MODEL_NAMES`, uncompiled and with fresh weights; the options are those of its function below.
 
-    Args:
-        name: one of `MODEL_NAMES`.
-        **options: what the function of that name takes, for a network that differs from the published one.
-
-    Returns:
-        An uncompiled `keras.Model`: images (batch, 32, 32, 3), uint8 or float32 with values 0 to 255, to logits
-        (batch, 10).
-
-    Raises:
-        ValueError: if no network has that name.
+    It takes images (batch, 32, 32, 3), uint8 or float32 with values 0 to 255, and returns logits (batch, 10).
     """
     if name not in BUILDERS:
         raise ValueError(f"build_model: expected one of {', '.join(MODEL_NAMES)}; found {name!r}.")
     return BUILDERS[name](**options)
-
-
-def count_flops(model):
-    """Floating-point operations for one image on its way through the convolutions and dense layers of a network.
-
-    A multiplication and an addition count as two. Everything else is left out, since it is a few per cent of the whole;
-    a training step costs about three times as much, forwards once and backwards twice.
-
-    Args:
-        model: a `keras.Model` of `Conv2D` and `Dense` layers and others without weights of that size.
-
-    Returns:
-        The number, an int.
-    """
-    flops = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2D | layers.Dense):
-            places = layer.output.shape[1:-1]  # of a convolution: rows and columns
-            flops += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(places))
-    return flops
-
-
-def save_own(model, source, **options):
-    """Keep a network that the reader trained, for later notebooks; one that was kept before is replaced.
-
-    Args:
-        model: a network made by `build_model`.
-        source: what it was trained on, `data.source`.
-        **options: what `build_model` got besides the name.
-
-    Returns:
-        Path of the weights, with name, options and source inside.
-    """
-    return save_weights(_own_weights(), model, source, options)
-
-
-def load_own(source):
-    """Build the network that `save_own` kept, with its weights.
-
-    Args:
-        source: what it must have been trained on, `data.source`.
-
-    Returns:
-        An uncompiled `keras.Model`, as of `build_model`.
-
-    Raises:
-        FileNotFoundError: if none was kept.
-        ValueError: if it was trained on other images.
-    """
-    path = _own_weights()
-    if not path.exists():
-        raise FileNotFoundError(f"load_own: expected a network of your own in {path}; found none: run notebook 03.")
-    model, trained_on = _load(path)
-    if trained_on != source:
-        raise ValueError(
-            f"load_own: expected a network trained on {source!r}; found one trained on {trained_on!r}: run "
-            "notebook 03 again with the images you have now."
-        )
-    return model
-
-
-def load_published():
-    """Build the network that comes with this series, with its weights; `models/README.md` says how good it is.
-
-    Returns:
-        An uncompiled `keras.Model` of layers of Keras alone: images (batch, 32, 32, 3), uint8 or float32 with
-        values 0 to 255, to logits (batch, 10).
-
-    Raises:
-        FileNotFoundError: if the weights are not there.
-    """
-    if not PUBLISHED.exists():
-        raise FileNotFoundError(
-            f"load_published: expected the network's weights in {PUBLISHED}; found none: download the repository "
-            "again, or train them as models/README.md says."
-        )
-    return _load(PUBLISHED)[0]
-
-
-def _own_weights():
-    return cache_folder() / "own.weights.h5"
-
-
-def save_weights(path, model, source, options):
-    """Write the weights with what is needed to build their network; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    model.save_weights(unfinished)
-    with h5py.File(unfinished, "a") as file:
-        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
-    os.replace(unfinished, path)
-    return path
-
-
-def _load(path):
-    """The network of a file that `save_weights` wrote, and what it was trained on."""
-    with h5py.File(path) as file:
-        kept = dict(file.attrs)
-    model = build_model(kept["network"], **json.loads(kept["options"]))
-    model.load_weights(path)
-    return model, kept["source"]
 
 
 def two_block_dropout():
@@ -158,13 +47,8 @@ def single_conv_wide_dense():
     )  # fmt: skip
 
 
-def three_conv_small(dropout=0.2, normalised=False):
-    """161,130 parameters; notebook 02 builds it layer by layer. Source: "ML and AI Blogs", issue 9, 2025.
-
-    Args:
-        dropout: share of the features that each training step leaves out, 0 to 1.
-        normalised: whether batch normalisation follows each convolution (not in the article).
-    """
+def three_conv_small(dropout=0.2, normalised=False):  # in the article, nothing is normalised
+    """161,130 parameters; notebook 02 builds it layer by layer. Source: "ML and AI Blogs", issue 9, 2025."""
     stack = []
     for filters in (32, 32, 64):
         stack += [_conv(filters), *([layers.BatchNormalization()] if normalised else []), layers.MaxPooling2D()]
@@ -185,22 +69,19 @@ def three_conv_baseline():
 
 def three_block_dropout():
     """552,874 parameters. Source: "How to Implement Image Classification in TensorFlow", the improved model there."""
-    stack = []
-    for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):
-        stack += [*_two_normalised(filters), layers.MaxPooling2D(), layers.Dropout(rate)]
     return _sequential(
-        "three_block_dropout", *stack, layers.Flatten(), layers.Dense(128, activation="relu"),
+        "three_block_dropout",
+        *_two_normalised(32), layers.Dropout(0.2), *_two_normalised(64), layers.Dropout(0.3),
+        *_two_normalised(128), layers.Dropout(0.4), layers.Flatten(), layers.Dense(128, activation="relu"),
         layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(CLASSES),
     )  # fmt: skip
 
 
 def three_block_dense1024():
     """2,397,226 parameters. Source: the first post of "Deep Learning for Computer Vision (DL4CV)"."""
-    stack = []
-    for filters in (32, 64, 128):
-        stack += [*_two_normalised(filters), layers.MaxPooling2D()]
     return _sequential(
-        "three_block_dense1024", *stack, layers.Flatten(), layers.Dropout(0.2),
+        "three_block_dense1024",
+        *_two_normalised(32), *_two_normalised(64), *_two_normalised(128), layers.Flatten(), layers.Dropout(0.2),
         layers.Dense(1024, activation="relu"), layers.Dropout(0.2), layers.Dense(CLASSES),
     )  # fmt: skip
 
@@ -208,41 +89,30 @@ def three_block_dense1024():
 def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, activation="relu", stock=False):
     """1,973,944 parameters: the series' own network, made to learn much in few epochs.
 
-    Each of three blocks pools right after its first convolution, so most of the work is done on small maps. The first
-    convolution is meant to be whitened and frozen (`utils.training.whiten`), the others start as the identity.
-
-    Args:
-        widths: number of filters in each of the three blocks.
-        depth: number of convolutions in each block.
-        identity: whether the convolutions start as the identity; otherwise at random, as Keras does it.
-        residual: whether what a block's first convolution gives is added again at the block's end.
-        activation: name of Keras' function after every normalisation.
-        stock: whether batch normalisation is Keras' own layer instead of the faster `FusedBatchNormalization`.
+    Each block of `depth` convolutions pools after its first one, so most work is done on small maps; if `residual`, its
+    output is added again at the end. `utils.training.whiten` sets the very first convolution, the others start as the
+    `identity`. With `stock`, all layers are Keras' own, and slower.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498 (GELU there, ReLU here).
     """
-    normalise = layers.BatchNormalization if stock else FusedBatchNormalization
+    normalisation = layers.BatchNormalization if stock else FusedBatchNormalization
     start = IdentityStart if identity else keras.initializers.GlorotUniform
-
-    def convolve(features, filters):
-        return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start())(features)
-
-    def finish(features, added=None):
-        features = normalise(scale=False, momentum=0.6)(features)
-        if added is not None:
-            features = layers.Add()([features, added])
-        return layers.Activation(activation)(features)
-
     mean, deviation = np.array(PIXEL_MEAN), np.array(PIXEL_DEVIATION)
+    factors, offsets = (1 / deviation).tolist(), (-mean / deviation).tolist()
     pixels = keras.Input(CIFAR_SHAPE)
-    standardise = layers.Rescaling(
-        (1 / deviation).tolist(), (-mean / deviation).tolist(), dtype="float32", name="standardising"
-    )
-    features = layers.Activation(activation)(layers.Conv2D(24, 2, name="whitening")(standardise(pixels)))
+    features = layers.Rescaling(factors, offsets, dtype="float32", name="standardising")(pixels)
+    features = layers.Activation(activation)(layers.Conv2D(24, 2, name="whitening")(features))
     for filters in widths:
-        features = passed_on = finish(layers.MaxPooling2D()(convolve(features, filters)))
-        for number in range(2, depth + 1):
-            features = finish(convolve(features, filters), passed_on if residual and number == depth else None)
+        first = None
+        for number in range(depth):
+            features = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start())(features)
+            if number == 0:
+                features = layers.MaxPooling2D()(features)
+            features = normalisation(scale=False, momentum=0.6)(features)
+            if residual and 0 < number == depth - 1:
+                features = layers.Add()([features, first])
+            features = layers.Activation(activation)(features)
+            first = first if number else features
     features = layers.Flatten()(layers.MaxPooling2D(3)(features))
     logits = layers.Dense(CLASSES, use_bias=False, dtype="float32")(features)
     return keras.Model(pixels, layers.Rescaling(1 / 9, dtype="float32")(logits), name="fast_cnn")
@@ -250,11 +120,9 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
 
 @keras.saving.register_keras_serializable("tutorial")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Keras' batch normalisation without a scale, computed by TensorFlow's fused kernel.
+    """Keras' `BatchNormalization(scale=False)`, same variables and results, by TensorFlow's fused kernel where it runs.
 
-    Variables and results are those of `keras.layers.BatchNormalization(scale=False)`, so weights pass between the two.
-    Why: Keras composes the layer from several operations, which on a CPU cost a large part of a training step. On
-    another backend than TensorFlow this is Keras' own layer.
+    Keras composes the layer from several operations, which on a CPU cost a large part of a training step.
     """
 
     def __init__(self, **options):
@@ -265,12 +133,12 @@ class FusedBatchNormalization(layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        normalise = tf.compat.v1.nn.fused_batch_norm
         ones, shift = tf.ones_like(self.moving_mean), tf.cast(self.beta, "float32")
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            fused = tf.compat.v1.nn.fused_batch_norm
-            return fused(inputs, ones, shift, mean, variance, self.epsilon, is_training=False)[0]
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, ones, shift, epsilon=self.epsilon)
+            return normalise(inputs, ones, shift, mean, variance, self.epsilon, is_training=False)[0]
+        outputs, mean, variance = normalise(inputs, ones, shift, epsilon=self.epsilon)
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), "float32")
         biased = variance * (1 - 1 / count)  # the kernel divides by count - 1, Keras by count
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, biased)):
@@ -282,9 +150,6 @@ class FusedBatchNormalization(layers.BatchNormalization):
 class IdentityStart(keras.initializers.Initializer):
     """Start a convolution as the identity: its first filters pass their input channel on, the others are random.
 
-    Args:
-        seed: int, or None for another draw each time.
-
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.3, arXiv 2404.00498.
     """
 
@@ -295,11 +160,9 @@ class IdentityStart(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         height, width, inputs, outputs = shape
         passed_on = np.zeros(shape, np.float32)
-        channels = np.arange(min(inputs, outputs))
-        passed_on[height // 2, width // 2, channels, channels] = 1
+        passed_on[height // 2, width // 2] = np.eye(inputs, outputs)
         drawn = self._random(shape, dtype)
-        is_random = np.arange(outputs) >= inputs
-        return ops.where(is_random, drawn, ops.cast(passed_on, drawn.dtype))
+        return ops.where(np.arange(outputs) >= inputs, drawn, ops.cast(passed_on, drawn.dtype))
 
     def get_config(self):
         return {"seed": self.seed}
@@ -314,19 +177,59 @@ def _conv(filters):
 
 
 def _two_normalised(filters):
-    return [_conv(filters), layers.BatchNormalization(), _conv(filters), layers.BatchNormalization()]
+    pair = [_conv(filters), layers.BatchNormalization(), _conv(filters), layers.BatchNormalization()]
+    return [*pair, layers.MaxPooling2D()]
 
 
-BUILDERS = {
-    builder.__name__: builder
-    for builder in (
-        two_block_dropout,
-        single_conv_wide_dense,
-        three_conv_small,
-        three_conv_baseline,
-        three_block_dropout,
-        three_block_dense1024,
-        fast_cnn,
-    )
-}
+BUILDERS = {network.__name__: network for network in (
+    two_block_dropout, single_conv_wide_dense, three_conv_small, three_conv_baseline, three_block_dropout,
+    three_block_dense1024, fast_cnn,
+)}  # fmt: skip
 MODEL_NAMES = tuple(BUILDERS)
+
+
+def count_flops(model):
+    """Floating-point operations for one image: two for each weight of convolutions and dense layers at each place."""
+    counted = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.Dense)]
+    return sum(int(2 * np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in counted)
+
+
+def load_published():
+    """The network that comes with the series, of Keras' own layers alone; `models/README.md` says how good it is."""
+    return _load(PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
+
+
+def save_own(model, source, **options):
+    """Keep a network that the reader trained on `source` and that `build_model` made with these options."""
+    save_weights(cache_folder() / "own.weights.h5", model, source, options)
+
+
+def load_own(source):
+    """The network that `save_own` kept; refused if its images came from elsewhere than `source`."""
+    model, trained_on = _load(cache_folder() / "own.weights.h5", "run notebook 03")
+    if trained_on != source:
+        raise ValueError(
+            f"load_own: expected a network trained on {source!r}; found one trained on {trained_on!r}: run notebook 03."
+        )
+    return model
+
+
+def save_weights(path, model, source, options):
+    """Write the weights with what is needed to build their network; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    model.save_weights(unfinished)
+    with h5py.File(unfinished, "a") as file:
+        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
+    os.replace(unfinished, path)
+
+
+def _load(path, advice):
+    """The network of a file that `save_weights` wrote, and what it was trained on."""
+    if not path.exists():
+        raise FileNotFoundError(f"Expected the weights of a network in {path}; found none: {advice}.")
+    with h5py.File(path) as file:
+        kept = dict(file.attrs)
+    model = build_model(kept["network"], **json.loads(kept["options"]))
+    model.load_weights(path)
+    return model, kept["source"]

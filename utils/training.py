@@ -1,4 +1,4 @@
-"""What the notebooks train with: schedules, good starts, averaged answers, and the records of what was run."""
+"""What the notebooks train with: a schedule, a good start, an optimizer, averaged answers, records of what was run."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
+# Jordan 2024 below is "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498.
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
@@ -38,21 +39,6 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in ("peak", "steps", "peak_at", "start", "end")}
 
 
-def warmup_cosine(peak, steps, warmup=0.1):
-    """Keras' own schedule of a straight rise followed by half a cosine wave down to zero.
-
-    Args:
-        peak: the highest learning rate.
-        steps: number of training steps (batches) in all.
-        warmup: the rising part of all steps, between 0 and 1.
-
-    Source: Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts"; Goyal et al. 2017,
-    "Accurate, Large Minibatch SGD" (warm-up).
-    """
-    rising = max(1, round(steps * warmup))
-    return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - rising), warmup_target=peak, warmup_steps=rising)
-
-
 def whitening_kernel(images, size=2, smallest=5e-4):
     """A first convolution whose outputs are uncorrelated and of equal variance on natural patches.
 
@@ -67,7 +53,7 @@ def whitening_kernel(images, size=2, smallest=5e-4):
     Returns:
         float32 array of shape (size, size, 3, 2 * 3 * size ** 2).
 
-    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.2, arXiv 2404.00498.
+    Source: Jordan 2024, section 3.2.
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
     patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
@@ -77,13 +63,7 @@ def whitening_kernel(images, size=2, smallest=5e-4):
 
 
 def whiten(model, images, count=5_000):
-    """Set the layer "whitening" of a model to `whitening_kernel` of the images that reach it, and freeze it.
-
-    Args:
-        model: a network with layers called "standardising" and "whitening", as `fast_cnn`.
-        images: uint8 training images, shape (n, height, width, 3); the first `count` are used.
-        count: number of images.
-    """
+    """Set the first convolution of a `fast_cnn` to `whitening_kernel` of the first uint8 images, and freeze it."""
     layer = model.get_layer("whitening")
     standardised = np.asarray(model.get_layer("standardising")(np.asarray(images[:count])), np.float32)
     kernel = whitening_kernel(standardised, size=layer.kernel_size[0])
@@ -93,13 +73,9 @@ def whiten(model, images, count=5_000):
 
 @keras.saving.register_keras_serializable("tutorial")
 class ShiftSGD(keras.optimizers.SGD):
-    """SGD that learns the shifts of batch normalisation faster than everything else, and does not decay them.
+    """SGD that learns the shifts of batch normalisation `shift_factor` times as fast, and does not decay them.
 
-    Args:
-        shift_factor: how many times as high their learning rate is.
-        **options: as for `keras.optimizers.SGD`.
-
-    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.4, arXiv 2404.00498.
+    Source: Jordan 2024, section 3.4.
     """
 
     def __init__(self, learning_rate, shift_factor=64.0, **options):
@@ -119,8 +95,8 @@ def predict_views(model, images, views=6, batch_size=500):
     """Average the logits of several views of every image: test-time augmentation.
 
     Args:
-        model: a network of `utils.networks`, pixels 0 to 255 to logits.
-        images: uint8 array, shape (n, height, width, 3), values 0 to 255.
+        model: a network of `utils.networks`.
+        images: uint8 array, shape (n, height, width, 3).
         views: 1 for the image itself; 2 to add its mirror image; 6 to add both shifted by one pixel towards either
             corner, at half the weight.
         batch_size: images in a batch.
@@ -128,46 +104,25 @@ def predict_views(model, images, views=6, batch_size=500):
     Returns:
         float32 array of logits, shape (n, 10).
 
-    Raises:
-        ValueError: if `views` is not 1, 2 or 6.
-
-    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.5, arXiv 2404.00498.
+    Source: Jordan 2024, section 3.5.
     """
     if views not in (1, 2, 6):
         raise ValueError(f"predict_views: expected views of 1, 2 or 6; found {views}.")
-    return predict_every_view(model, images, views, batch_size)[views]
-
-
-def predict_every_view(model, images, most, batch_size=500):
-    """The logits for every number of views up to the most; no view is predicted twice."""
 
     def predict(pixels):
         return model.predict(pixels, batch_size=batch_size, verbose=0)
 
     def both_sides(pixels):
-        return predict(pixels) + predict(pixels[:, :, ::-1])
+        return (predict(pixels) + predict(pixels[:, :, ::-1])) / 2
 
-    averaged = {1: predict(images)}
-    if most >= 2:
-        averaged[2] = (averaged[1] + predict(images[:, :, ::-1])) / 2
-    if most >= 6:
-        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-        averaged[6] = averaged[2] / 2 + (both_sides(padded[:, :-2, :-2]) + both_sides(padded[:, 2:, 2:])) / 8
-    return averaged
+    if views < 6:
+        return predict(images) if views == 1 else both_sides(images)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    return both_sides(images) / 2 + (both_sides(padded[:, :-2, :-2]) + both_sides(padded[:, 2:, 2:])) / 4
 
 
 def load_run(name):
-    """Read the record of a training.
-
-    Args:
-        name: name of a run in `models/runs/`.
-
-    Returns:
-        The record as a dict.
-
-    Raises:
-        FileNotFoundError: if there is no such record; the message lists those there are.
-    """
+    """Read the record of a training from `models/runs/` as a dict."""
     path = RUNS / f"{name}.json"
     if not path.exists():
         known = ", ".join(sorted(run.stem for run in RUNS.glob("*.json"))) or "none"
@@ -176,31 +131,12 @@ def load_run(name):
 
 
 def load_runs(name):
-    """Read the records of one recipe, trained with several seeds.
-
-    Args:
-        name: name of the recipe, as in `models/train.py`.
-
-    Returns:
-        A list of records, at least one, in the order of the seeds.
-
-    Raises:
-        FileNotFoundError: if there is none; the message lists the records there are.
-    """
+    """Read the records of one recipe of `models/train.py`, at least one, in the order of their seeds."""
     seeds = sorted(int(path.stem.rpartition("seed")[2]) for path in RUNS.glob(f"{name}-seed*.json"))
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]
 
 
 def patchworks(count=20):
-    """Pictures of random colours in squares, the same on every machine and under every version of every library.
-
-    A network's answers to them say nothing, but show whether it is the same network elsewhere.
-
-    Args:
-        count: number of pictures.
-
-    Returns:
-        uint8 array, shape (count, 32, 32, 3), values 0 to 255.
-    """
+    """Random colours in squares, uint8 (count, 32, 32, 3), the same everywhere: do two networks answer them alike?"""
     colours = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return colours.repeat(8, axis=1).repeat(8, axis=2)
