@@ -1,4 +1,4 @@
-"""Pipelines shuffle everything and keep pairs together; augmentations keep shape and range and have their statistics."""
+"""Batches hold each image once, and in training in a new order; augmentations change whole batches as they say."""
 
 import numpy as np
 import pytest
