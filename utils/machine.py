@@ -235,7 +235,8 @@ def _find_on_jax(kind):
 def _check_found(kind, found, details=""):
     if kind in ("tpu", "gpu") and kind != found:
         remedy = f"choose Runtime > Change runtime type > {'TPU v5e-1' if kind == 'tpu' else 'T4 GPU'}"
-        remedy = "restart the kernel, call it first (on JAX with XLA_FLAGS=--xla_force_host_platform_device_count=2)"
+        found = f"expected a {kind.upper()} and found none{details}"
+        raise RuntimeError(f"{found}: in Colab, {remedy} and run the notebook from its top")
 
 
 def _check_two(devices):
