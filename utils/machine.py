@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -106,9 +106,9 @@ def find_backend():
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
-            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
-            "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
-            "`pip install -r requirements.txt`."
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
+            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run `pip install -r "
+            "requirements.txt`."
         )
     if backend == "tensorflow":
         why_no_tpu()
@@ -142,10 +142,7 @@ def native_log_discarded():
 
 @dataclass(frozen=True)
 class Devices:
-    """What a network is trained on; `with devices.scope():` build, compile, fit and predict.
-
-    Batch sizes must be multiples of `replicas`, the number of copies of the network that share each batch.
-    """
+    """What a network is trained on, by `replicas` copies that share each batch: `with devices.scope():` build, fit."""
 
     name: str
     replicas: int
@@ -171,7 +168,7 @@ def connect(kind="auto"):
     except RuntimeError as error:
         raise RuntimeError(f"connect: {asked_by}: {error}.") from None
     reason = f"since {devices.reason}" if kind == "auto" else f"asked for by {asked_by}"
-    devices = Devices(devices.name, devices.replicas, reason, devices.scope)
+    devices = replace(devices, reason=reason)
     print(f"Training on {devices.name} ({_count(devices.replicas, 'replica')}), {reason}.")
     return devices
 
@@ -253,12 +250,9 @@ def _count(number, thing):
 def why_no_tpu():
     """Keep TensorFlow from opening the library libtpu where that would abort the process or wait for minutes.
 
-    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. Since libtpu 0.0.30 functions that it needs are gone
-    (0.0.29 has them, 0.0.32.1 lacks the first), and the process ends there; where there is no TPU, it asks the servers
-    of Google Cloud for one for over four minutes.
-
-    Returns:
-        Why a TPU cannot be used, or an empty string where one may be tried.
+    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. Functions that it needs are gone since libtpu 0.0.30
+    (0.0.29 has them, 0.0.32.1 lacks one), and the process ends; where there is no TPU, it asks the servers of Google
+    Cloud for one for over four minutes. Returns why a TPU cannot be used, or "" where one may be tried.
     """
     makers = [path.read_text().strip() for path in Path("/sys/bus/pci/devices").glob("*/vendor")]
     files = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
