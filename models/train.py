@@ -35,7 +35,7 @@ from utils.download import cache_folder
 from utils.machine import PROFILES, describe_processor, fastest_precision
 from utils.networks import build_model, count_flops, load_published, save_weights
 from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset
-from utils.training import ShiftSGD, Triangular, load_run, patchworks, predict_views, whiten
+from utils.training import ShiftSGD, Triangular, load_run, predict_views, whiten
 
 
 @dataclass(frozen=True)
@@ -541,6 +541,12 @@ def _halve(path):
 
         whole.visititems(copy)
     os.replace(halved, path)
+
+
+def patchworks(count=20):
+    """Random colours in squares, uint8 (count, 32, 32, 3), the same everywhere: do two networks answer them alike?"""
+    colours = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return colours.repeat(8, axis=1).repeat(8, axis=2)
 
 
 def main():

@@ -41,7 +41,8 @@ def names_in(archive):
 def test_the_zip_is_whole(archive):
     names = names_in(archive)
     wanted = {"START_HERE.txt", "start.py", "README.md", "TEACHING.md", "requirements.txt", "notebooks/glossary.md"}
-    wanted |= {"notebooks/checks.py", "utils/tutorial.mplstyle", "models/__init__.py", "models/train.py"}
+    wanted |= {"utils/tutorial.mplstyle", "utils/drawings.toml"}
+    wanted |= {"notebooks/checks.py", "models/__init__.py", "models/train.py"}
     for pattern in ("notebooks/0*.ipynb", "notebooks/*.py", "notebooks/images/*", "utils/*.py", "models/runs/*.*"):
         found = {path.relative_to(sync.PROJECT).as_posix() for path in sync.PROJECT.glob(pattern)}
         assert found, pattern

@@ -271,7 +271,7 @@ def test_without_images_and_network_the_stand_in_warns_at_every_load(quick_drawi
         printed = capfd.readouterr()
         assert "WARNING: These images are NOT CIFAR-10." in printed.out
         assert f"{DEAD_MIRROR}: Connection refused" in printed.out
-        assert "environment\nvariable CIFAR10_DIR" in printed.out and printed.err == ""
+        assert "environment variable CIFAR10_DIR" in printed.out and printed.err == ""
 
 
 def test_a_notebook_shows_the_warning_as_a_box_with_a_plain_text(quick_drawing, monkeypatch, capfd):

@@ -7,7 +7,7 @@ training      learning-rate schedule, whitened start, several views of an image,
 pipelines     arrays to shuffled, augmented batches                                                     01 to 04
 networks      the networks by name, the published one with its weights                                  02 to 06
 data          CIFAR-10 as checked, read-only arrays, from five sources                                  01 to 06
-download      the archive from the first mirror that delivers it
-drawings      the stand-in where CIFAR-10 cannot be had
+download      the archive: from the first mirror that delivers it, and its files read
+drawings      the stand-in where CIFAR-10 cannot be had, drawn from a table of shapes
 machine       what runs here: start of a notebook, profile, processor, TPU, GPUs or CPU                 01 to 06
 """

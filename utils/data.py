@@ -7,7 +7,6 @@ import html
 import os
 import shutil
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +61,8 @@ def load_cifar10(source="auto"):
     4. the mirrors in `utils.download`; else
     5. the synthetic stand-in, with a warning and a mark on every figure.
 
-    Args:
-        source: "auto" for 1 to 5; "local" for 1 to 3; "download" for 2 and 4; "synthetic" for 5. "local" and
-            "download" never fall back. The environment variable CIFAR10_SOURCE replaces "auto".
-
-    Raises:
-        ValueError: if `source` is unknown, or CIFAR10_DIR is set to something that is not CIFAR-10.
-        FileNotFoundError: if "local" finds nothing.
-        utils.download.DownloadError: if "download" fails.
+    `source` is "auto" for 1 to 5, which CIFAR10_SOURCE replaces; "local" for 1 to 3, or FileNotFoundError; "download"
+    for 2 and 4, or DownloadError; "synthetic" for 5. CIFAR10_DIR set to something else than CIFAR-10 is a ValueError.
     """
     asked_by = f'source="{source}"'
     if source == "auto" and os.environ.get("CIFAR10_SOURCE"):
@@ -196,10 +189,8 @@ def _warn(reason):
         "To get the real images, connect this machine to the network and load again, or set the environment variable "
         "CIFAR10_DIR to a folder cifar-10-batches-py or to the archive cifar-10-python.tar.gz and start again."
     )
-    lines = [textwrap.fill(line, 100, break_long_words=False) for line in f"WARNING: {heading}\n{text}".splitlines()]
-    plain = "\n".join(["=" * 100, *lines, "=" * 100])
-    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
-    if not hasattr(shell, "kernel"):
+    plain = f"{'=' * 100}\nWARNING: {heading}\n{text}\n{'=' * 100}"
+    if not hasattr("IPython" in sys.modules and sys.modules["IPython"].get_ipython(), "kernel"):
         return print(plain, flush=True)
     style = "background:#fff3cd;color:#332200;border:3px solid #b00020;border-radius:4px;padding:0.5em 1em"
     heading = f'<p style="color:#b00020;font-size:1.2em"><b>{heading}</b></p>'

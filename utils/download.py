@@ -177,10 +177,9 @@ def why(error, silence=None):
 def read_batches(path):
     """Read the six batch files from their folder or straight out of the archive, without trusting them.
 
-    Returns:
-        `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in the
-        official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
-        the batches, else `UNVERIFIED`.
+    Returns `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in
+    the official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
+    the batches, else `UNVERIFIED`. What is missing, damaged or of the wrong shape is a ValueError.
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
     """

@@ -52,8 +52,7 @@ def mcnemar(first_right, second_right):
     Only the images that one of the two models names right count, each as the toss of a coin. Both arguments are bool,
     `predictions == labels`, of the same images in the same order.
 
-    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages";
-    Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms".
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
     """
     first, second = np.asarray(first_right), np.asarray(second_right)
     if first.dtype != bool or second.dtype != bool:
@@ -65,10 +64,7 @@ def mcnemar(first_right, second_right):
 
 
 def energy(logits):
-    """Energy of every image, shape (n,): low where some class fits, high where none does.
-
-    Source: Liu et al. 2020, "Energy-based Out-of-distribution Detection" (arXiv 2010.03759).
-    """
+    """The score of Liu et al. 2020 (arXiv 2010.03759), shape (n,): low where some class fits, high where none does."""
     return -special.logsumexp(_check_logits("energy", logits), axis=1)
 
 

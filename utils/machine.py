@@ -77,16 +77,19 @@ def choose_profile():
 def describe_machine():
     """One line about this machine: processor, memory, accelerator, versions."""
     backend, accelerator = find_backend(), find_accelerator() or "no GPU or TPU"
-    memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
+    processor = f"{describe_processor()}, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
     versions = f"{backend} {sys.modules[backend].__version__}, keras {version('keras')}"
-    return f"{describe_processor()}, {memory}, {accelerator}; Python {platform.python_version()}, {versions}"
+    return f"{processor}, {accelerator}; Python {platform.python_version()}, {versions}"
 
 
 def describe_processor():
     """The processor in words: "2 cores of ...", and its unit for 16-bit floating-point numbers if it has one."""
-    name = _processor("model name") or platform.processor() or platform.machine()
-    unit = next((f" ({unit})" for unit in ("amx_bf16", "avx512_bf16") if unit in _processor("flags").split()), "")
-    return f"{os.cpu_count()} cores of {name}{unit}"
+    path = Path("/proc/cpuinfo")  # of Linux
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    units = [f" ({unit})" for unit in ("amx_bf16", "avx512_bf16") if unit in facts.get("flags", "").split()]
+    return f"{os.cpu_count()} cores of {name}{(units or [''])[0]}"
 
 
 def fastest_precision():
@@ -94,21 +97,14 @@ def fastest_precision():
     return "mixed_bfloat16" if describe_processor().endswith("_bf16)") else "float32"
 
 
-def _processor(key):
-    """What Linux says about the processor under `key`; elsewhere an empty string."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
-
-
 def find_backend():
     """Name Keras' backend, after seeing to it that it can be imported without harm."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
-            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
-            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run `pip install -r "
-            "requirements.txt`."
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
+            "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
+            "`pip install -r requirements.txt`."
         )
     if backend == "tensorflow":
         why_no_tpu()

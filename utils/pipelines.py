@@ -20,10 +20,8 @@ def make_dataset(
 ):
     """Turn arrays into batches: shuffle all row numbers in every epoch of a training, gather, augment, prefetch.
 
-    Args:
-        images: array, shape (n, height, width, channels), uint8 or float32 with values 0 to 255; never copied whole.
-        labels: integer array, shape (n,), values 0 to 9; `one_hot` turns them into float32 rows of shape (batch, 10).
-        seed: int for the same shuffles and augmentations at every run of the program; None for new ones.
+    Images, (n, height, width, channels), uint8 or float32 with values 0 to 255, stay where they are; labels, (n,), are
+    integers, which `one_hot` turns into float32 rows; a seed brings the same shuffles and augmentations at every run.
     """
     if len(images) != len(labels) or not len(images):
         raise ValueError(f"make_dataset: expected as many labels as images; found {len(images)} and {len(labels)}.")

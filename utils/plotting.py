@@ -47,10 +47,7 @@ def _pixels(image):
 
 
 def image_grid(images, captions, columns=5, heading="", size=1.6):
-    """Show images in a grid, each with a caption above it.
-
-    Images are uint8, (height, width, 3) or (height, width); `columns` of them, `size` inches wide, make a row.
-    """
+    """Show images in a grid, `columns` of them, `size` inches wide, in a row, each with a caption above it."""
     if not len(images) == len(captions) > 0:
         raise ValueError(f"expected a caption for each image, found {len(images)} images, {len(captions)} captions.")
     pixels = [_pixels(image) for image in images]
@@ -86,10 +83,9 @@ def filter_responses(image, maps, heading):
 
 
 def learning_curves(history, heading="Learning curves", best_epoch=None):
-    """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch.
+    """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch of `model.fit(...).history`.
 
-    The history is what `model.fit(...).history` holds, with accuracy and validation; a dotted line marks `best_epoch`,
-    counted from 1.
+    A dotted line marks `best_epoch`, counted from 1.
     """
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
     if missing:

@@ -39,8 +39,7 @@ def whitening_kernel(images, size=2, smallest=5e-4):
 
     Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue; its negative
     follows, since the activation after it cuts off one side. Images are normalised, float (n, height, width, 3), some
-    thousands; `smallest` is added to every eigenvalue, so that noise is not blown up; the result has the shape
-    (size, size, 3, 6 * size ** 2).
+    thousands; `smallest` is added to every eigenvalue, so that noise is not blown up.
 
     Source: Jordan 2024, section 3.2.
     """
@@ -116,9 +115,3 @@ def load_runs(name):
     """Read the records of one recipe of `models/train.py`, at least one, in the order of their seeds."""
     seeds = sorted(int(path.stem.rpartition("seed")[2]) for path in RUNS.glob(f"{name}-seed*.json"))
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]
-
-
-def patchworks(count=20):
-    """Random colours in squares, uint8 (count, 32, 32, 3), the same everywhere: do two networks answer them alike?"""
-    colours = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
-    return colours.repeat(8, axis=1).repeat(8, axis=2)

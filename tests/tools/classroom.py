@@ -35,6 +35,7 @@ PARTS = (
     "notebooks/images/*",
     "utils/*.py",
     "utils/*.mplstyle",
+    "utils/*.toml",
     "models/*",
     "models/runs/*",
     "tests/benchmarks/RESULTS.md",
