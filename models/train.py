@@ -311,7 +311,7 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
         try:
             history = _resume(model, folder, recipe)
         except Exception as error:  # whatever a damaged file makes json, h5py and Keras raise
-            print(f"The state in {folder} cannot be read, so the training begins anew: {str(error).splitlines()[0]}")
+            print(f"The state in {folder} cannot be read, so the training begins anew: {error!r:.200}")
             model, history = build(recipe, data.x_train, epochs, seed), {}
         validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
         while not _finished(history, epochs, recipe.patience):

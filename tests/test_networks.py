@@ -3,18 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.train import save_published
 from utils import networks
-from utils.networks import (
-    MODEL_NAMES,
-    FusedBatchNormalization,
-    build_model,
-    count_flops,
-    load_own,
-    load_published,
-    save_own,
-)
+from utils.networks import MODEL_NAMES, FusedBatchNormalization, IdentityStart, build_model, count_flops
 
 PARAMETERS = {
     "two_block_dropout": 2_168_362,
@@ -25,6 +18,15 @@ PARAMETERS = {
     "three_block_dense1024": 2_397_226,
     "fast_cnn": 1_973_944,
 }
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+
+def trained(**options):
+    """A `fast_cnn` after one step, so that no weight is what it was at the start."""
+    model = build_model("fast_cnn", **options)
+    model.compile("adam", "mse")
+    model.train_on_batch(PIXELS, np.zeros((4, 10)))
+    return model
 
 
 def test_every_network_is_listed():
@@ -34,18 +36,16 @@ def test_every_network_is_listed():
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_and_outputs(name):
     model = build_model(name)
-    assert model.name == name
-    assert model.count_params() == PARAMETERS[name]
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    logits = np.asarray(model(pixels))
+    assert (model.name, model.count_params()) == (name, PARAMETERS[name])
+    logits = np.asarray(model(PIXELS))
     assert logits.shape == (4, 10) and np.isfinite(logits).all()
     assert not np.allclose(logits.sum(axis=1), 1), "probabilities instead of logits"
     assert np.abs(logits).max() < 20, "pixels were not rescaled"
 
 
 def test_trainable_parameters_of_the_largest_normalised_network():
-    model = build_model("three_block_dense1024")
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 2_396_330
+    weights = build_model("three_block_dense1024").trainable_weights
+    assert sum(int(np.prod(weight.shape)) for weight in weights) == 2_396_330
 
 
 def test_flops_are_those_counted_by_hand():
@@ -68,36 +68,26 @@ def test_an_unknown_name_is_refused_with_the_names_that_exist():
 
 def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "new"))
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    with pytest.raises(FileNotFoundError, match="found none: run notebook 03"):
+        networks.load_own("some pixels")
     for widths in ((4, 8, 8), (4, 6, 8)):
-        own = build_model("fast_cnn", widths=widths)
-        own.compile("adam", "mse")
-        own.train_on_batch(pixels, np.zeros((4, 10)))
-        save_own(own, "some pixels", widths=widths)
-        np.testing.assert_allclose(load_own("some pixels")(pixels), own(pixels), atol=1e-5)
+        own = trained(widths=widths)
+        networks.save_own(own, "some pixels", widths=widths)
+        np.testing.assert_allclose(networks.load_own("some pixels")(PIXELS), own(PIXELS), atol=1e-5)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["own.weights.h5"]
     with pytest.raises(ValueError, match="expected a network trained on 'others'; found one trained on 'some pixels'"):
-        load_own("others")
-
-
-def test_without_a_network_of_ones_own_the_message_says_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="found none: run notebook 03"):
-        load_own("some pixels")
+        networks.load_own("others")
 
 
 def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "models" / "published.weights.h5")
     with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):
-        load_published()
-    trained = build_model("fast_cnn", widths=(64, 64, 64), depth=3)
-    trained.compile("adam", "mse")
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    trained.train_on_batch(pixels, np.zeros((4, 10)))
-    exact = save_published(trained, "some pixels", widths=(64, 64, 64), depth=3)
-    published = load_published()
-    np.testing.assert_allclose(exact(pixels), trained(pixels), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(published(pixels), exact(pixels), rtol=1e-2, atol=1e-3)
+        networks.load_published()
+    model = trained(widths=(64, 64, 64), depth=3)
+    exact = save_published(model, "some pixels", widths=(64, 64, 64), depth=3)
+    published = networks.load_published()
+    np.testing.assert_allclose(exact(PIXELS), model(PIXELS), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(published(PIXELS), exact(PIXELS), rtol=1e-2, atol=1e-3)
     assert all(type(layer).__module__.startswith("keras.") for layer in published.layers)
     assert networks.PUBLISHED.stat().st_size < 2.5 * published.count_params()
 
@@ -113,8 +103,6 @@ def test_fused_batch_normalisation_equals_that_of_keras_in_training_and_predicti
 
 
 def test_fused_batch_normalisation_passes_gradients_on_as_that_of_keras_does():
-    import tensorflow as tf
-
     gradients = []
     pixels = tf.constant(np.random.default_rng(1).normal(1, 2, (4, 5, 5, 3)).astype(np.float32))
     for layer in (FusedBatchNormalization(), keras.layers.BatchNormalization(scale=False)):
@@ -124,3 +112,19 @@ def test_fused_batch_normalisation_passes_gradients_on_as_that_of_keras_does():
         gradients.append(tape.gradient(loss, [pixels, layer.beta.value]))
     for fused, usual in zip(*gradients, strict=True):
         np.testing.assert_allclose(fused, usual, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("inputs, outputs", [(3, 8), (8, 8), (8, 3)])
+def test_identity_start_passes_the_first_channels_on(inputs, outputs):
+    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, kernel_initializer=IdentityStart(1))
+    pixels = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
+    out = np.asarray(layer(pixels))
+    shared = min(inputs, outputs)
+    np.testing.assert_allclose(out[..., :shared], pixels[..., :shared], rtol=1e-5)
+    if outputs > inputs:
+        assert np.abs(out[..., inputs:]).mean() > 0.05
+
+
+def test_identity_start_depends_on_its_seed_only():
+    first, again, other = (np.asarray(IdentityStart(seed)((3, 3, 3, 8))) for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
