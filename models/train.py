@@ -34,7 +34,7 @@ from utils.data import load_cifar10, subset
 from utils.download import cache_folder
 from utils.machine import PROFILES, describe_processor, fastest_precision
 from utils.networks import build_model, count_flops, load_published, save_weights
-from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, sometimes
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset
 from utils.training import ShiftSGD, Triangular, load_run, patchworks, predict_views, whiten
 
 
@@ -60,6 +60,13 @@ class Recipe:
 
 
 # Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
+
+
+def sometimes(images, labels, seed, augmentation, share):
+    """Let an augmentation that keeps the labels change each image with a probability of `share`, 0 to 1."""
+    changed, _ = augmentation(images, labels, seed)
+    chosen = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed + [0, 1]) < share
+    return tf.where(chosen, changed, images), labels
 
 
 def blend(images, others, seed):

@@ -320,6 +320,7 @@ def start_command(project, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores Ctrl+C
     )
 
 
@@ -331,10 +332,7 @@ def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_r
     arguments = ["three_conv_small", "--images", "2000", "--epochs", "3", "--seed", "1"]
     killed = start_command(project, *arguments)
     start_until("Epoch 3/", killed)
-    second = start_command(project, *arguments)
-    refusal = second.communicate()[0]
-    killed.send_signal(signal.SIGKILL)
-    assert "found one: wait for it" in refusal and second.returncode == 2
+    killed.kill()
     assert killed.wait() == -signal.SIGKILL and not (project / "models" / "runs").exists()
 
     outputs = []
@@ -351,11 +349,14 @@ def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_r
     assert whole["command"] == f"python models/train.py {' '.join(arguments)} --record whole"
 
 
-def test_ctrl_c_ends_the_command_in_a_line(project):
-    stopped = start_command(project, "three_conv_small", "--images", "2000", "--epochs", "50", "--record", "stopped")
-    start_until("Epoch 2/", stopped)
-    stopped.send_signal(signal.SIGINT)
-    output = stopped.communicate()[0]
+def test_a_second_training_of_the_same_record_is_refused_and_ctrl_c_ends_the_first_in_a_line(project):
+    arguments = ["three_conv_baseline", "--images", "500", "--epochs", "1000"]
+    first = start_command(project, *arguments)
+    start_until("Epoch 2/", first)
+    second = start_command(project, *arguments)
+    assert "expected no other training of this record" in second.communicate()[0] and second.returncode == 2
+    first.send_signal(signal.SIGINT)
+    output = first.communicate()[0]
     assert output.endswith("The same command goes on after the last finished epoch.\n") and "Traceback" not in output
 
 

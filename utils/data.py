@@ -4,37 +4,22 @@ import contextlib
 import functools
 import hashlib
 import html
-import io
 import os
-import pickle
 import shutil
 import sys
-import tarfile
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 
 from utils import download, drawings
-from utils.download import cache_folder, exclusive
+from utils.download import BATCH_NAMES, BATCH_SIZE, OFFICIAL, TRAINING, cache_folder, exclusive, read_batches
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-OFFICIAL = "CIFAR-10, official archive"
-UNVERIFIED = "CIFAR-10 layout, unverified"
 STAND_IN = "synthetic stand-in, not CIFAR-10"
-OFFICIAL_MD5 = {
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
-BATCH_NAMES = tuple(OFFICIAL_MD5)
 
-_BATCH_SIZE, _TRAINING = 10_000, 50_000
 _VERSION = 2  # of the cache: to be raised with any change to the validation split or to its files
 _PROJECT = Path(__file__).resolve().parents[1]
 _SOURCES = ("auto", "local", "download", "synthetic")
@@ -137,9 +122,9 @@ def _load(name, state, read):
     def build():
         images, labels, source = read()
         held_out = np.zeros(len(labels), bool)
-        held_out[_choose(labels[:_TRAINING], 5_000, seed=10, name="validation")] = True
-        training = np.flatnonzero(~held_out[:_TRAINING])
-        order = np.concatenate([training, np.flatnonzero(held_out), np.arange(_TRAINING, len(labels))])
+        held_out[_choose(labels[:TRAINING], 5_000, seed=10, name="validation")] = True
+        training = np.flatnonzero(~held_out[:TRAINING])
+        order = np.concatenate([training, np.flatnonzero(held_out), np.arange(TRAINING, len(labels))])
         return images[order], labels[order], source
 
     images, labels, source = open_or_build(name, state, build)
@@ -190,7 +175,7 @@ def _stand_in(reason):
 
 def _draw():
     print("Drawing 60,000 stand-in images, once: about a minute.", flush=True)
-    halves = [drawings.draw_cifar10_like(size, seed) for size, seed in ((_TRAINING, 12), (_BATCH_SIZE, 13))]
+    halves = [drawings.draw_cifar10_like(size, seed) for size, seed in ((TRAINING, 12), (BATCH_SIZE, 13))]
     images, labels = (np.concatenate(pair) for pair in zip(*halves, strict=True))
     return images, labels, STAND_IN
 
@@ -277,122 +262,3 @@ def _save(folder, images, labels, source):
 def _read_only(array):
     array.setflags(write=False)
     return array
-
-
-def read_batches(path):
-    """Read the six batch files from their folder or straight out of the archive, without trusting them.
-
-    Returns:
-        `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in the
-        official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
-        the batches, else `UNVERIFIED`.
-
-    Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
-    """
-    images = np.empty((len(BATCH_NAMES) * _BATCH_SIZE, 32, 32, 3), np.uint8)
-    labels = np.empty(len(images), np.int32)
-    found, official, note = [], True, ""
-    try:
-        for name, content in _wanted_files(Path(path)):
-            if name == "SOURCE.txt":
-                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
-                continue
-            official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
-            rows = slice(start := BATCH_NAMES.index(name) * _BATCH_SIZE, start + _BATCH_SIZE)
-            images[rows], labels[rows] = _parse_batch(name, content)
-            found.append(name)
-    except ValueError:
-        raise
-    except Exception as error:  # a damaged file can raise anything that the decompressors raise
-        raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
-    if missing := [name for name in BATCH_NAMES if name not in found]:
-        raise ValueError(
-            "expected the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch; "
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-        )
-    for part, split in (("training", labels[:_TRAINING]), ("test", labels[_TRAINING:])):
-        counts = np.bincount(split, minlength=10)
-        if counts.min() != counts.max():
-            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
-    claimed = note if note != OFFICIAL else ""  # only the md5 sums can show that
-    return images, labels, OFFICIAL if official else claimed or UNVERIFIED
-
-
-def _wanted_files(path):
-    """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
-    wanted = {*BATCH_NAMES, "SOURCE.txt"}
-    if path.is_dir():
-        yield from ((name, (path / name).read_bytes()) for name in sorted(wanted) if (path / name).is_file())
-        return
-    if not path.exists() or not tarfile.is_tarfile(path):
-        found = "another kind of file" if path.exists() else "nothing there"
-        raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
-    with tarfile.open(path) as archive:
-        for member in archive:
-            name = PurePosixPath(member.name).name
-            if member.isfile() and name in wanted:
-                if member.size > 64_000_000:
-                    raise ValueError(f"expected about 31 MB in {name}, found {member.size:,} bytes")
-                yield name, archive.extractfile(member).read()
-
-
-def _parse_batch(name, content):
-    """Unpickle one batch file and return its images (10000, 32, 32, 3) and labels (10000,)."""
-    try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-        entries = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-        pixels, labels = (_as_array(entries[key]) for key in ("data", "labels"))
-    except Exception as error:  # a damaged or hostile pickle can raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found something else ({reason})") from error
-    shape = (_BATCH_SIZE, 3 * 32 * 32)
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {pixels.dtype} {pixels.shape}")
-    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
-        raise ValueError(f"expected 10,000 whole-number labels in {name}, found {labels.dtype} {labels.shape}")
-    if labels.min() < 0 or labels.max() > 9:
-        raise ValueError(f"expected labels from 0 to 9 in {name}, found {labels.min()} to {labels.max()}")
-    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
-
-
-class _Inert:
-    """What a pickle may make in the place of an array or its type: it keeps what it is given and calls nothing."""
-
-    def __init__(self, *arguments):
-        self.arguments = arguments
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits the names in a pickled array and nothing else, so that a batch file cannot run code."""
-
-    def find_class(self, module, name):
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in pickle protocol 2
-            return _encode
-        if module.split(".")[0] != "numpy" or name not in ("_reconstruct", "_frombuffer", "ndarray", "dtype"):
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
-        return _Inert
-
-
-def _encode(text, encoding):
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
-    return text.encode(encoding)
-
-
-def _as_array(value):
-    """The array, of whole numbers, that an inert thing stands for; or that of a list."""
-    if isinstance(value, list):
-        return np.asarray(value)
-    if hasattr(value, "state"):  # made by `_reconstruct`, and its content set afterwards
-        _, shape, kind, by_columns, content = value.state
-    else:  # made by `_frombuffer`
-        content, kind, shape, order = value.arguments
-        by_columns = order == "F"
-    code = kind.arguments[0] if isinstance(kind.arguments[0], str) else kind.arguments[0].decode()
-    if code not in ("u1", "i2", "i4", "i8"):
-        raise ValueError(f"numbers of the type {code!r}")
-    array = np.frombuffer(content, np.dtype(code).newbyteorder(kind.state[1]))
-    return array.reshape(shape, order="F" if by_columns else "C")

@@ -1,14 +1,18 @@
-"""Fetching CIFAR-10's archive from the first mirror that delivers it, resumed after a break."""
+"""CIFAR-10's archive: fetched from the first mirror that delivers it, resumed after a break, and read without trust."""
 
+import hashlib
+import io
 import os
+import pickle
 import re
 import sys
+import tarfile
 import time
 from contextlib import contextmanager
-from hashlib import sha256 as sha256_of
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+import numpy as np
 import pooch
 import requests
 from filelock import FileLock, Timeout
@@ -24,7 +28,19 @@ MIRRORS = (
     "https://storage.googleapis.com/skypilot-example-data/datasets/cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
+OFFICIAL = "CIFAR-10, official archive"
+UNVERIFIED = "CIFAR-10 layout, unverified"
+OFFICIAL_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+BATCH_NAMES = tuple(OFFICIAL_MD5)
 MOST_BYTES = 200_000_000  # the archive has 170,498,071
+TRAINING, BATCH_SIZE = 50_000, 10_000  # images in all training files, and in each file
 _BAR = {"unit": "B", "unit_scale": True, "mininterval": 1}
 
 
@@ -57,24 +73,14 @@ def exclusive(lock_file, patience=5):
 
 
 def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20, connect_timeout=3):
-    """Fetch the archive from the first mirror that delivers it whole, fast enough and with the right hash.
+    """Fetch the archive into a folder from the first mirror that delivers it whole, fast enough, with the right hash.
 
-    What has arrived is kept per mirror and resumed, also by a later call. Where all were slow or broke off, the one of
-    which the most is here is resumed and may finish. Two processes calling at once make one download.
-
-    Args:
-        mirrors: addresses, tried in this order.
-        folder: where `ARCHIVE_NAME` is kept; made if missing.
-        sha256: 64 hexadecimal digits.
-        slow_rate: bytes per second under which a mirror is left while another one remains.
-        slow_seconds: seconds over which the rate is measured, and of silence after which a mirror is left.
-        connect_timeout: seconds.
-
-    Returns:
-        Path of the archive.
+    A mirror is left for the next one after `slow_seconds` of silence or of less than `slow_rate` bytes a second. What
+    has arrived is kept per mirror and resumed, also by a later call. Where all were left, the one of which the most is
+    here is resumed and may finish. Two processes calling at once make one download. Returns the path of the archive.
     """
     archive, reasons = Path(folder) / ARCHIVE_NAME, {}
-    parts = {mirror: archive.with_name(f"{sha256_of(mirror.encode()).hexdigest()[:16]}.partial") for mirror in mirrors}
+    parts = {mirror: archive.with_name(f"{hashlib.md5(mirror.encode()).hexdigest()}.partial") for mirror in mirrors}
 
     def try_mirror(mirror, slow_rate):
         try:
@@ -166,3 +172,121 @@ def why(error, silence=None):
     system_error = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
     reason = system_error[1] if system_error else f"no usable answer ({type(error).__name__})"
     return f"proxy: {reason}" if isinstance(error, requests.exceptions.ProxyError) else reason
+
+
+def read_batches(path):
+    """Read the six batch files from their folder or straight out of the archive, without trusting them.
+
+    Returns:
+        `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in the
+        official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
+        the batches, else `UNVERIFIED`.
+
+    Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
+    """
+    images = np.empty((len(BATCH_NAMES) * BATCH_SIZE, 32, 32, 3), np.uint8)
+    labels = np.empty(len(images), np.int32)
+    found, official, note = [], True, ""
+    try:
+        for name, content in _wanted_files(Path(path)):
+            if name == "SOURCE.txt":
+                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
+                continue
+            official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
+            rows = slice(start := BATCH_NAMES.index(name) * BATCH_SIZE, start + BATCH_SIZE)
+            images[rows], labels[rows] = _parse_batch(name, content)
+            found.append(name)
+    except ValueError:
+        raise
+    except Exception as error:  # a damaged file can raise anything that the decompressors raise
+        raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
+    if missing := [name for name in BATCH_NAMES if name not in found]:
+        lack = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        wanted = "the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch"
+        raise ValueError(f"expected {wanted}; {lack}")
+    for part, split in (("training", labels[:TRAINING]), ("test", labels[TRAINING:])):
+        counts = np.bincount(split, minlength=10)
+        if counts.min() != counts.max():
+            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
+    claimed = note if note != OFFICIAL else ""  # only the md5 sums can show that
+    return images, labels, OFFICIAL if official else claimed or UNVERIFIED
+
+
+def _wanted_files(path):
+    """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
+    wanted = {*BATCH_NAMES, "SOURCE.txt"}
+    if path.is_dir():
+        yield from ((name, (path / name).read_bytes()) for name in sorted(wanted) if (path / name).is_file())
+        return
+    if not path.exists() or not tarfile.is_tarfile(path):
+        found = "another kind of file" if path.exists() else "nothing there"
+        raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
+    with tarfile.open(path) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).name
+            if member.isfile() and name in wanted:
+                if member.size > 64_000_000:
+                    raise ValueError(f"expected about 31 MB in {name}, found {member.size:,} bytes")
+                yield name, archive.extractfile(member).read()
+
+
+def _parse_batch(name, content):
+    """Unpickle one batch file and return its images (10000, 32, 32, 3) and labels (10000,)."""
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        entries = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        pixels, labels = (_as_array(entries[key]) for key in ("data", "labels"))
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        found = f"something else ({type(error).__name__}: {error})"
+        raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found {found}") from error
+    shape = (BATCH_SIZE, 3 * 32 * 32)
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {pixels.dtype} {pixels.shape}")
+    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
+        raise ValueError(f"expected 10,000 whole-number labels in {name}, found {labels.dtype} {labels.shape}")
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"expected labels from 0 to 9 in {name}, found {labels.min()} to {labels.max()}")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+
+
+class _Inert:
+    """What a pickle may make in the place of an array or its type: it keeps what it is given and calls nothing."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Admits the names in a pickled array and nothing else, so that a batch file cannot run code."""
+
+    def find_class(self, module, name):
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in pickle protocol 2
+            return _encode
+        if module.split(".")[0] != "numpy" or name not in ("_reconstruct", "_frombuffer", "ndarray", "dtype"):
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
+        return _Inert
+
+
+def _encode(text, encoding):
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
+    return text.encode(encoding)
+
+
+def _as_array(value):
+    """The array, of whole numbers, that an inert thing stands for; or that of a list."""
+    if isinstance(value, list):
+        return np.asarray(value)
+    if hasattr(value, "state"):  # made by `_reconstruct`, and its content set afterwards
+        _, shape, kind, by_columns, content = value.state
+    else:  # made by `_frombuffer`
+        content, kind, shape, order = value.arguments
+        by_columns = order == "F"
+    code = kind.arguments[0] if isinstance(kind.arguments[0], str) else kind.arguments[0].decode()
+    if code not in ("u1", "i2", "i4", "i8"):
+        raise ValueError(f"numbers of the type {code!r}")
+    array = np.frombuffer(content, np.dtype(code).newbyteorder(kind.state[1]))
+    return array.reshape(shape, order="F" if by_columns else "C")

@@ -114,9 +114,9 @@ def find_backend():
         raise RuntimeError(f"KERAS_BACKEND={backend}: expected tensorflow or jax; set one of them.")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
-            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
-            "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
-            "`pip install -r requirements.txt`."
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
+            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run `pip install -r "
+            "requirements.txt`."
         )
     if backend == "tensorflow":
         why_no_tpu()
@@ -150,10 +150,7 @@ def native_log_discarded():
 
 @dataclass(frozen=True)
 class Devices:
-    """What a network is trained on; `with devices.scope():` build, compile, fit and predict.
-
-    Batch sizes must be multiples of `replicas`, the number of copies of the network that share each batch.
-    """
+    """What a network is trained on, by `replicas` copies that share each batch: `with devices.scope():` build, fit."""
 
     name: str
     replicas: int

@@ -125,17 +125,13 @@ def to_cifar_size(image, how="crop"):
 def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, score="energy", threshold=None):
     """Name the class of one or thousands of pictures, each with how sure the model is.
 
-    For `how` see `to_cifar_size`, for `views` `utils.training.predict_views`; `class_names` are in order of the logits.
+    The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
+    picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size; for
+    `views` see `predict_views`. The score, "energy" (its negative) or "confidence", is higher for what looks known, and
+    below the threshold a picture is not; `utils.evaluation.rejection_threshold` chooses one.
 
-    Args:
-        model: Keras model, pixels 0 to 255 to logits, on which softmax is applied here, once.
-        images: one picture, as for `to_cifar_size`, or many of any sizes: a list, an array, a dict by name, `Pictures`.
-        score: "energy" (its negative) or "confidence", both higher for what looks known.
-        threshold: pictures of a score below it are not known; `utils.evaluation.rejection_threshold` chooses one.
-
-    Returns:
-        DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess, score,
-        known (with a threshold), the probability of every class, and the reason where one is unreadable.
+    Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess,
+    score, known (with a threshold), the probability of every class, and the reason where one is unreadable.
     """
     if score not in ("energy", "confidence"):
         raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")

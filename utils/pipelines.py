@@ -154,13 +154,6 @@ def mixup(images, labels, seed, alpha=0.2):
     return mixed, labels + share[:, tf.newaxis] * (tf.gather(labels, partner) - labels)
 
 
-def sometimes(images, labels, seed, augmentation, share):
-    """Let an augmentation that keeps the labels change each image with a probability of `share`, 0 to 1."""
-    changed, _ = augmentation(images, labels, seed)
-    chosen = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed + [0, 1]) < share
-    return tf.where(chosen, changed, images), labels
-
-
 def compose(*augmentations):
     """Chain augmentations from left to right, each with a seed of its own."""
     return partial(_one_after_another, augmentations)

@@ -12,14 +12,9 @@ RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a straight line to its peak and falls in another one.
+    """A learning rate that rises in a straight line to its peak and falls in another one, in so many steps (batches).
 
-    Args:
-        peak: the highest learning rate.
-        steps: number of training steps (batches) in all.
-        peak_at: where the peak lies, as a part of all steps, between 0 and 1.
-        start: the first learning rate, as a part of the peak.
-        end: the last learning rate, as a part of the peak.
+    The peak lies at the part `peak_at` of all steps, between 0 and 1; `start` and `end` are parts of the peak.
 
     Source: Smith and Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates".
     """
@@ -43,15 +38,9 @@ def whitening_kernel(images, size=2, smallest=5e-4):
     """A first convolution whose outputs are uncorrelated and of equal variance on natural patches.
 
     Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue; its negative
-    follows, since the activation after it cuts off one side.
-
-    Args:
-        images: float array of normalised images, shape (n, height, width, 3); some thousands are enough.
-        size: height and width of the filters in pixels.
-        smallest: added to every eigenvalue, so that noise is not blown up.
-
-    Returns:
-        float32 array of shape (size, size, 3, 2 * 3 * size ** 2).
+    follows, since the activation after it cuts off one side. Images are normalised, float (n, height, width, 3), some
+    thousands; `smallest` is added to every eigenvalue, so that noise is not blown up; the result has the shape
+    (size, size, 3, 6 * size ** 2).
 
     Source: Jordan 2024, section 3.2.
     """
@@ -94,15 +83,8 @@ class ShiftSGD(keras.optimizers.SGD):
 def predict_views(model, images, views=6, batch_size=500):
     """Average the logits of several views of every image: test-time augmentation.
 
-    Args:
-        model: a network of `utils.networks`.
-        images: uint8 array, shape (n, height, width, 3).
-        views: 1 for the image itself; 2 to add its mirror image; 6 to add both shifted by one pixel towards either
-            corner, at half the weight.
-        batch_size: images in a batch.
-
-    Returns:
-        float32 array of logits, shape (n, 10).
+    Images are uint8 (n, height, width, 3). One view is the image itself; two add its mirror image; six add both shifted
+    by one pixel towards either corner, at half the weight.
 
     Source: Jordan 2024, section 3.5.
     """
