@@ -114,9 +114,9 @@ def find_backend():
         raise RuntimeError(f"KERAS_BACKEND={backend}: expected tensorflow or jax; set one of them.")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
-            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run this "
-            "cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run `pip install -r "
-            "requirements.txt`."
+            f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
+            "this cell again (a TPU runtime has no TensorFlow; notebook 04 is made for it); elsewhere, run "
+            "`pip install -r requirements.txt`."
         )
     if backend == "tensorflow":
         why_no_tpu()
@@ -248,11 +248,11 @@ def _count(number, thing):
 
 @functools.cache
 def why_no_tpu():
-    """Why a TPU cannot be used, or an empty string where one may be tried; call it before TensorFlow is imported.
+    """Why a TPU cannot be used, or "" where one may be tried; keeps TensorFlow, not yet imported, from harm by libtpu.
 
-    `tensorflow-tpu` 2.20.0 opens the library libtpu at its import. Since libtpu 0.0.30 functions that it needs are gone
-    (0.0.29 has them, 0.0.32.1 lacks the first), and the process ends there; where there is no TPU, it asks the servers
-    of Google Cloud for one for over four minutes. So TensorFlow is kept from opening it in both cases.
+    `tensorflow-tpu` 2.20.0 opens this library at its import. Functions that it needs are gone since libtpu 0.0.30
+    (0.0.29 has them, 0.0.32.1 lacks one), and the process ends; where there is no TPU, it asks the servers of Google
+    Cloud for one for over four minutes.
     """
     makers = [path.read_text().strip() for path in Path("/sys/bus/pci/devices").glob("*/vendor")]
     files = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
