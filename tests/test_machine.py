@@ -179,6 +179,11 @@ def test_an_accelerator_that_is_insisted_on_and_missing_is_one_sentence_that_say
         assert f"Runtime > Change runtime type > {place}" in line
 
 
+def test_a_backend_that_the_series_does_not_know_is_refused():
+    said, _ = run(REFUSED.format(""), KERAS_BACKEND="torch")
+    assert said == "RuntimeError KERAS_BACKEND=torch: expected tensorflow or jax; set one of them.\n"
+
+
 def test_two_devices_asked_for_too_late_is_one_sentence():
     compute = "import keras\nkeras.ops.ones(3) + 1\n"
     said, _ = run(compute + REFUSED.format("'cpu-mirrored'"))
@@ -196,8 +201,9 @@ def fake_libtpu(tmp_path):
     """An installed package libtpu without anything that runs; TensorFlow without TPU support never opens it."""
 
     def make(version):
-        (tmp_path / f"libtpu-{version}.dist-info").mkdir()
-        (tmp_path / f"libtpu-{version}.dist-info/METADATA").write_text(f"Name: libtpu\nVersion: {version}\n")
+        about = tmp_path / ("other.dist-info" if version == "of unknown version" else f"libtpu-{version}.dist-info")
+        about.mkdir()
+        (about / "METADATA").write_text(f"Name: libtpu\nVersion: {version}\n")
         (tmp_path / "libtpu").mkdir()
         (tmp_path / "libtpu/__init__.py").touch()
         return {"PYTHONPATH": str(tmp_path), "TPU_NAME": "local"}  # as on a machine that has a TPU
@@ -206,13 +212,14 @@ def fake_libtpu(tmp_path):
 
 
 @on_tensorflow
-def test_a_libtpu_that_would_abort_tensorflow_is_found_before_it_is_opened(fake_libtpu):
+@pytest.mark.parametrize("version", ["0.0.32.1", "0.0.29.dev20251001", "of unknown version"])
+def test_a_libtpu_that_would_abort_tensorflow_is_found_before_it_is_opened(fake_libtpu, version):
     code = "connect()\nimport os\nprint(os.environ['TPU_LIBRARY_PATH'])" + REFUSED.format("'tpu'")
-    said, _ = run(code, **fake_libtpu("0.0.32.1"))
+    said, _ = run(code, **fake_libtpu(version))
     line, path, refusal = said.splitlines()
-    assert "no TPU: libtpu 0.0.32.1 would abort TensorFlow" in line and "libtpu<0.0.30" in line
+    assert f"no TPU: libtpu {version} would abort TensorFlow" in line and "libtpu<0.0.30" in line
     assert not Path(path).exists()
-    assert refusal.startswith("RuntimeError") and "libtpu 0.0.32.1 would abort" in refusal and "pip install" in refusal
+    assert refusal.startswith("RuntimeError") and f"libtpu {version} would abort" in refusal and "pip install" in refusal
 
 
 @on_tensorflow

@@ -19,9 +19,11 @@ from tests.tools import check_python, parts, run, sync
 GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
 
 
-def run_setup(folder, before=""):
+USED = "from utils import data\nprint(*data.__file__.split(os.sep)[-3:-1], profile.name)"
+
+
+def run_setup(folder, before="", after=USED):
     """Run the set-up cell as a notebook in `folder` does; what it prints, and which `utils` and profile it leaves."""
-    after = "import utils\nprint(*Path(utils.__file__).parts[-3:-1], profile.name)"
     cells = [nbformat.v4.new_code_cell(source) for source in (before, parts.setup_cell(parts.UNPUBLISHED), after)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     os.environ.pop("PYTEST_CURRENT_TEST", None)  # a kernel that sees it does not show what native code writes to stderr
@@ -42,7 +44,7 @@ def series(tmp_path):
 def test_a_notebook_alone_clones_the_series_once_and_says_so_also_where_colab_is(alone, in_colab, tmp_path):
     said, used = run_setup(alone)
     cloning, machine, profile = said.splitlines()
-    assert used == "image-classification utils test\n" and "Cloning into 'image-classification'" in cloning
+    assert used == "series utils test\n" and "Cloning into 'series'" in cloning
     assert ", tensorflow " in machine and profile.startswith("Profile test") and str(tmp_path) not in said
     shutil.rmtree(tmp_path / "series.git")
     assert run_setup(alone) == [f"{machine}\n{profile}\n", used]
@@ -53,12 +55,20 @@ def test_a_notebook_of_the_series_uses_the_folder_above(series, name):
     assert run_setup(series / name)[1] == "series utils test\n"
 
 
-def test_other_packages_called_utils_are_passed_over(series, tmp_path, monkeypatch):
-    for folder in (tmp_path / "installed", series / "notebooks"):
-        (folder / "utils").mkdir(parents=True)
-        (folder / "utils/__init__.py").write_text("raise ImportError('the wrong one')")
+@pytest.mark.parametrize("before", ["", "import utils.data"], ids=["there", "imported"])
+@pytest.mark.parametrize("place", ["installed", "series/notebooks"])
+def test_another_package_called_utils_is_passed_over(series, tmp_path, monkeypatch, place, before):
+    for name in ("__init__", "data", "machine"):
+        (tmp_path / place / "utils").mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / f"utils/{name}.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
-    assert run_setup(series / "notebooks")[1] == "series utils test\n"
+    assert run_setup(series / "notebooks", before)[1] == "series utils test\n"
+
+
+def test_the_set_up_cell_may_be_run_again(series):
+    first = parts.setup_cell(parts.UNPUBLISHED) + "\nfrom utils import data\nfirst = data, machine"
+    used = run_setup(series / "notebooks", first, f"{USED}\nprint(first == (data, machine))")[1]
+    assert used == "series utils test\nTrue\n"
 
 
 PRESET = """
@@ -69,29 +79,26 @@ pathlib.Path("keras.json").write_text(json.dumps({"backend": "jax", "image_data_
 
 
 def test_what_the_environment_presets_does_not_change_backend_images_and_figures(series):
-    ask = "\nimport keras, matplotlib\nprint(keras.backend.image_data_format(), matplotlib.get_backend())"
-    cells = [nbformat.v4.new_code_cell(code) for code in (PRESET, parts.setup_cell(parts.UNPUBLISHED), ask)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    run.execute(notebook, series / "notebooks", run.Progress("set-up", notebook))
-    assert ", tensorflow " in cells[1].outputs[0].text
-    assert re.fullmatch(r"channels_last .*inline.*\n", cells[2].outputs[0].text)
+    ask = "import keras, matplotlib\nprint(keras.backend.image_data_format(), matplotlib.get_backend())"
+    said, found = run_setup(series / "notebooks", PRESET, ask)
+    assert ", tensorflow " in said and len(said.splitlines()) == 2
+    assert re.fullmatch(r"channels_last .*inline.*\n", found)
 
 
 @pytest.mark.parametrize("obstacle", ["no such address", "a folder of that name", "no git"])
 def test_a_clone_that_fails_is_said_in_one_sentence(alone, obstacle, monkeypatch, tmp_path):
     redirect_git(monkeypatch, "file:///nowhere.git")
     if obstacle == "a folder of that name":
-        (alone / "image-classification").mkdir()
-        (alone / "image-classification/notes.txt").touch()
+        (alone / "series/utils").mkdir(parents=True)
+        (alone / "series/utils/machine.py").touch()
     if obstacle == "no git":
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin/sh").symlink_to("/bin/sh")
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(CellExecutionError) as caught:
         run_setup(alone)
-    assert caught.value.ename == "RuntimeError"
-    remedy = "start in the notebook's folder or go online."
-    assert caught.value.evalue == f"No utils above {alone}, no clone: {remedy}"
+    remedy = "start in the notebook's folder or online; remove 'series'."
+    assert (caught.value.ename, caught.value.evalue) == ("OSError", f"No utils in {alone}: {remedy}")
 
 
 OTHERS = [path for path in sync.notebook_paths(sync.PROJECT) if not path.name.startswith("04")]
@@ -109,8 +116,6 @@ def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, m
     with pytest.raises(CellExecutionError) as caught:
         run.execute(notebook, path.parent, run.Progress("set-up", notebook))
     assert caught.value.evalue.startswith("tensorflow is not installed here. In Colab, choose Runtime > Change runtime")
-
-
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_the_set_up_output_outlives_a_new_address_but_not_new_code(root):
 
 def test_the_set_up_cell_is_short_and_names_the_repository_once():
     cell = parts.setup_cell("someone/else")
-    assert len(cell.splitlines()) <= 12
+    assert len(cell.splitlines()) <= 10
     assert cell.count("someone/else") == 1 and parts.UNPUBLISHED not in cell
     nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]))
 

@@ -79,6 +79,7 @@ def project(root, *notebooks):
     """Write a project with these notebooks into the folder `root` and bring its generated parts up to date."""
     for name, text in UTILS.items():
         write(root / "utils" / f"{name}.py", text)
+    write(root / "utils" / "tutorial.mplstyle", "")
     write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
     generated = ("badges", "series", "results", "benchmarks")
     markers = [f"<!-- {name}:{end} -->" for name in generated for end in ("start", "end")]

@@ -6,17 +6,20 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import matplotlib.style
 import psutil
 
 KINDS = ("auto", "tpu", "gpu", "cpu", "cpu-mirrored")
+COLAB = {"tpu": "TPU v5e-1", "gpu": "T4 GPU"}  # the runtime that has one
 TPU_PACKAGES = ("tensorflow-tpu==2.20.0", "libtpu<0.0.30")
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ PROFILES = {
 
 
 def start():
-    """Begin a notebook: choose Keras' backend (TensorFlow unless `TUTORIAL_BACKEND` names another), print machine and
-    profile, set the style of figures; returns the `Profile`."""
+    """Begin a notebook on TensorFlow, or on what `TUTORIAL_BACKEND` names: print machine and profile, set the style of
+    figures, return the `Profile`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = os.environ.get("TUTORIAL_BACKEND", "tensorflow")
+    for name, module in [*sys.modules.items()]:  # parts of another package called utils
+        if name.startswith("utils.") and Path(getattr(module, "__file__", None) or "").parent != FOLDER:
+            del sys.modules[name]
     print(describe_machine())
     profile = choose_profile()
     import keras
@@ -54,7 +60,7 @@ def start():
     shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
     if hasattr(shell, "kernel") and "inline" not in os.environ.get("MPLBACKEND", ""):
         shell.run_line_magic("matplotlib", "inline")
-    matplotlib.style.use(Path(__file__).with_name("tutorial.mplstyle"))
+    matplotlib.style.use(FOLDER / "tutorial.mplstyle")
     return profile
 
 
@@ -100,6 +106,8 @@ def fastest_precision():
 def find_backend():
     """Name Keras' backend, after seeing to it that it can be imported without harm."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in ("tensorflow", "jax"):
+        raise RuntimeError(f"KERAS_BACKEND={backend}: expected tensorflow or jax; set one of them.")
     if importlib.util.find_spec(backend) is None:
         raise RuntimeError(
             f"{backend} is not installed here. In Colab, choose Runtime > Change runtime type > CPU or GPU and run "
@@ -143,7 +151,7 @@ class Devices:
     name: str
     replicas: int
     reason: str
-    scope: Callable = field(default=contextlib.nullcontext, repr=False)
+    scope: Callable = field(repr=False)
 
 
 def connect(kind="auto"):
@@ -155,18 +163,17 @@ def connect(kind="auto"):
     Source: https://www.tensorflow.org/guide/tpu and https://keras.io/api/distribution/.
     """
     wanted = os.environ.get("TUTORIAL_DEVICES") if kind == "auto" else None
-    kind, asked_by = wanted or kind, f"TUTORIAL_DEVICES={wanted}" if wanted else f'kind="{kind}"'
+    kind, asked_by = (wanted, f"TUTORIAL_DEVICES={wanted}") if wanted else (kind, f'kind="{kind}"')
     if kind not in KINDS:
         raise ValueError(f"connect: {asked_by}: expected one of {', '.join(KINDS)}; correct it or leave it out.")
     find = _find_on_jax if find_backend() == "jax" else _find_on_tensorflow
     try:
-        devices = find(kind)
+        name, replicas, scope, found = find(kind)
     except RuntimeError as error:
         raise RuntimeError(f"connect: {asked_by}: {error}.") from None
-    reason = f"since {devices.reason}" if kind == "auto" else f"asked for by {asked_by}"
-    devices = replace(devices, reason=reason)
-    print(f"Training on {devices.name} ({_count(devices.replicas, 'replica')}), {reason}.")
-    return devices
+    reason = f"since {found}" if kind == "auto" else f"asked for by {asked_by}"
+    print(f"Training on {name} ({_count(replicas, 'replica')}), {reason}.")
+    return Devices(name, replicas, reason, scope)
 
 
 def _find_on_tensorflow(kind):
@@ -174,24 +181,20 @@ def _find_on_tensorflow(kind):
 
     tf.get_logger().setLevel("ERROR")  # strategies log each reduction, and that a CPU is no GPU
     if kind == "cpu-mirrored":
-        cpu, two = tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun to compute
-            tf.config.set_logical_device_configuration(cpu, two)
-        _check_two(len(tf.config.list_logical_devices("CPU")))
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        return Devices("the CPU as 2 logical devices", 2, "", strategy.scope)
-    no_tpu = ""
-    if kind in ("auto", "tpu"):
-        strategy, no_tpu = _find_tpu(tf)
-        if strategy:
-            count = strategy.num_replicas_in_sync
-            return Devices(_count(count, "TPU core"), count, "a TPU was found", strategy.scope)
-    gpus = tf.config.list_physical_devices("GPU")
-    _check_found(kind, "gpu" if gpus else "", f" ({no_tpu})" if no_tpu else "")
+            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+        _expect(len(tf.config.list_logical_devices("CPU")) > 1, kind)
+        return "the CPU as 2 logical devices", 2, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope, ""
+    tpu, no_tpu = _find_tpu(tf) if kind in ("auto", "tpu") else (None, "")
+    if tpu:
+        return _count(tpu.num_replicas_in_sync, "TPU core"), tpu.num_replicas_in_sync, tpu.scope, "a TPU was found"
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    _expect(kind != "tpu" and (gpus or kind != "gpu"), kind, no_tpu)
     if gpus and kind != "cpu":
-        scope = tf.distribute.MirroredStrategy().scope if len(gpus) > 1 else contextlib.nullcontext
-        return Devices(_count(len(gpus), "GPU"), len(gpus), f"the best that was found; no TPU: {no_tpu}", scope)
-    return Devices("the CPU", 1, f"no GPU was found, and no TPU: {no_tpu}", lambda: tf.device("CPU:0"))
+        scope = tf.distribute.MirroredStrategy().scope if gpus > 1 else contextlib.nullcontext
+        return _count(gpus, "GPU"), gpus, scope, f"the best that was found; no TPU: {no_tpu}"
+    return "the CPU", 1, lambda: tf.device("CPU:0"), f"no GPU was found, and no TPU: {no_tpu}"
 
 
 def _find_tpu(tf):
@@ -215,25 +218,22 @@ def _find_on_jax(kind):
     if kind == "cpu-mirrored":
         with contextlib.suppress(RuntimeError):  # JAX has begun to compute
             jax.config.update("jax_num_cpu_devices", 2)
-        _check_two(jax.device_count("cpu"))
+        _expect(jax.device_count("cpu") > 1, kind)
     best = jax.default_backend()
-    _check_found(kind, best)
-    platform_name = best if kind == "auto" else kind.removesuffix("-mirrored")
-    names = keras.distribution.list_devices(platform_name)[: 2 if kind == "cpu-mirrored" else None]
-    reason = f"a {best.upper()} was found" if best != "cpu" else "no GPU or TPU was found"
-    distribution = keras.distribution.DataParallel(devices=names)
-    return Devices(_count(len(names), f"{platform_name.upper()} device"), len(names), reason, distribution.scope)
+    _expect(kind not in COLAB or kind == best, kind)
+    used = best if kind == "auto" else kind.removesuffix("-mirrored")
+    names = keras.distribution.list_devices(used)[: 2 if kind == "cpu-mirrored" else None]
+    scope = keras.distribution.DataParallel(devices=names).scope
+    found = "no GPU or TPU was found" if best == "cpu" else f"a {best.upper()} was found"
+    return _count(len(names), f"{used.upper()} device"), len(names), scope, found
 
 
-def _check_found(kind, found, details=""):
-    if kind in ("tpu", "gpu") and kind != found:
-        remedy = f"choose Runtime > Change runtime type > {'TPU v5e-1' if kind == 'tpu' else 'T4 GPU'}"
-        found = f"expected a {kind.upper()} and found none{details}"
-        raise RuntimeError(f"{found}: in Colab, {remedy} and run the notebook from its top")
-
-
-def _check_two(devices):
-    if devices < 2:
+def _expect(there, kind, reason=""):
+    """Say in one sentence what to do where the devices of this kind are not there."""
+    if not there and kind in COLAB:
+        remedy = f"in Colab, choose Runtime > Change runtime type > {COLAB[kind]} and run the notebook from its top"
+        raise RuntimeError(f"expected a {kind.upper()} and found none{reason and f' ({reason})'}: {remedy}")
+    if not there:
         remedy = "restart the kernel and call it first (on JAX with XLA_FLAGS=--xla_force_host_platform_device_count=2)"
         raise RuntimeError(f"expected to be called before anything is computed: {remedy}")
 
@@ -244,21 +244,21 @@ def _count(number, thing):
 
 @functools.cache
 def why_no_tpu():
-    """Keep TensorFlow from opening the library libtpu where that would abort the process or wait for minutes.
+    """Why a TPU cannot be used, or "" where one may be tried; keeps TensorFlow, not yet imported, from harm by libtpu.
 
-    `tensorflow-tpu` 2.20.0 opens it when TensorFlow is imported. Functions that it needs are gone since libtpu 0.0.30
+    `tensorflow-tpu` 2.20.0 opens this library at its import. Functions that it needs are gone since libtpu 0.0.30
     (0.0.29 has them, 0.0.32.1 lacks one), and the process ends; where there is no TPU, it asks the servers of Google
-    Cloud for one for over four minutes. Returns why a TPU cannot be used, or "" where one may be tried.
+    Cloud for one for over four minutes.
     """
     makers = [path.read_text().strip() for path in Path("/sys/bus/pci/devices").glob("*/vendor")]
     files = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
     named = {"TPU_NAME", "TPU_ACCELERATOR_TYPE"} & {*os.environ}
-    package, problem = importlib.util.find_spec("libtpu"), ""
+    has_package, problem = importlib.util.find_spec("libtpu") is not None, ""
+    release = next((package.version for package in distributions(name="libtpu")), "of unknown version")
     if not (named or files or "0x1ae0" in makers):  # Google's number on the PCI bus
         problem = "this machine has none"
-    elif package and [int(part) for part in version("libtpu").split(".")[:3]] >= [0, 0, 30]:
-        wanted = " ".join(f'"{name}"' for name in TPU_PACKAGES)
-        problem = f"libtpu {version('libtpu')} would abort TensorFlow: pip install {wanted}"
-    if problem and package:
+    elif has_package and not re.fullmatch(r"0\.0\.[12]?\d(\.\d+)?", release):
+        problem = f"libtpu {release} would abort TensorFlow: pip install {' '.join(map(repr, TPU_PACKAGES))}"
+    if problem and has_package:
         os.environ["TPU_LIBRARY_PATH"] = "no libtpu"  # a name that no file has
     return problem

@@ -20,13 +20,11 @@ FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in
 SETUP = """\
 import os
 import sys
-from pathlib import Path
 
-places = [*Path("_").absolute().parents, Path("image-classification").absolute()]
-found = [place for place in places if (place / "utils/machine.py").exists()]
-if not found and os.system(f"git clone --depth 1 https://github.com/OWNER/REPO {places[-1].name} 2>&1"):
-    raise RuntimeError(f"No utils above {places[0]}, no clone: start in the notebook's folder or go online.")
-sys.path.insert(0, str([*found, places[-1]][0]))
+found = [p for p in (".", "..", "../..", "series") if os.path.exists(f"{p}/utils/tutorial.mplstyle")]
+if not found and os.system("git clone --depth 1 https://github.com/OWNER/REPO series 2>&1"):
+    raise OSError(f"No utils in {os.getcwd()}: start in the notebook's folder or online; remove 'series'.")
+sys.path[:0], other = [os.path.abspath([*found, "series"][0])], sys.modules.pop("utils", None)
 from utils import machine
 
 profile = machine.start()"""
