@@ -167,7 +167,7 @@ def _stand_in(reason):
 
 
 def _draw():
-    print("Drawing 60,000 stand-in images, once: about a minute.", flush=True)
+    print("Drawing 60,000 stand-in images, once: one or two minutes.", flush=True)
     halves = [drawings.draw_cifar10_like(size, seed) for size, seed in ((TRAINING, 12), (BATCH_SIZE, 13))]
     images, labels = (np.concatenate(pair) for pair in zip(*halves, strict=True))
     return images, labels, STAND_IN

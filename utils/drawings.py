@@ -33,7 +33,7 @@ def _draw_shapes(pen, chance, shapes, x, y, width, height, tilt=0.0):
                 _draw_shapes(pen, chance, ellipse, x, y, width, height, tilt)
             continue
         if name.rstrip("-") not in colours:
-            light, warmth = chance.uniform(0.82, 1.12), chance.uniform(0.94, 1.06)
+            light, warmth = chance.uniform(0.9, 1.1), chance.uniform(0.94, 1.06)
             red, green, blue = ImageColor.getrgb(chance.choice(SHAPES["palettes"].get(palette, palette).split()))
             colours[name.rstrip("-")] = red * light * warmth, green * light, blue * light / warmth
         colour = tuple(min(255, int(part * (0.7 if "-" in name else 1))) for part in colours[name.rstrip("-")])
@@ -56,16 +56,16 @@ def _draw(label, chance):
     subject = list(SHAPES["subjects"].values())[label]
     background = SHAPES["backgrounds"][chance.choice(subject["backgrounds"].split())]
     _draw_shapes(pen, chance, background, 32, between(22, 42), 0.32, 0.32)
-    height, view = between(0.24, 0.32), chance.choice(subject["views"]) + "?s plant 5 4 25 70 100"
+    height, view = between(0.21, 0.32), chance.choice(subject["views"]) + "?s plant 5 4 25 70 100"
     width, tilt = height * between(0.8, 1.1) * chance.choice((-1, 1)), between(-0.05, 0.05)
-    _draw_shapes(pen, chance, view, between(27, 37), between(30, 38), width, height, tilt)
+    _draw_shapes(pen, chance, view, between(26, 38), between(29, 38), width, height, tilt)
     return np.asarray(picture.reduce(2))  # averaged, which smooths the edges
 
 
 def _light_and_noise(drawing, generator):
     """Brightness, a colour cast, uneven light, blotches and grain."""
     uneven, blotches = (zoom(generator.normal(size=(k, k)), 32 / k, order=1)[..., None] for k in (3, 9))
-    light = generator.normal(1, 0.13) + generator.normal(0, 0.04, 3) + 0.12 * uneven
+    light = generator.normal(1, 0.08) + generator.normal(0, 0.04, 3) + 0.12 * uneven
     grain = generator.normal(0, np.clip(generator.normal(5, 1), 3.5, 6.5), drawing.shape)
     return np.clip(drawing * np.maximum(light, 0.3) + 6 * blotches + grain, 0, 255)
 
