@@ -554,7 +554,11 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python models/train.py",
         description=run.__doc__.split("\n")[0],
-        epilog="NAME is one of:\n" + "\n".join(f"  {name}" for name in RECIPES),
+        epilog="NAME is one of:\n"
+        + "\n".join(
+            f"  {name:27} {recipe.network}, {recipe.epochs} epochs of {recipe.images:,} images"
+            for name, recipe in RECIPES.items()
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help="what to train; the list stands below")
