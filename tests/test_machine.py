@@ -81,7 +81,7 @@ def test_a_16_bit_unit_is_named_if_and_only_if_the_processor_has_one_and_decides
     assert ("_bf16)" in describe_processor()) == has_one == (fastest_precision() == "mixed_bfloat16")
 
 
-def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence(tmp_path):
+def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence():
     """A real interpreter whose TensorFlow cannot be found, as on Colab's TPU runtime."""
     hide = (
         "import importlib.util as u, sys\n"
@@ -91,7 +91,9 @@ def test_a_machine_without_tensorflow_is_told_what_to_do_in_one_sentence(tmp_pat
         "try: describe_machine()\n"
         "except RuntimeError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    settings = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-c", hide]
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("tensorflow is not installed here."), done.stderr
     assert "Change runtime type" in done.stdout
 
