@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data import BATCH_NAMES
+from utils.download import BATCH_NAMES
 
 TRAINING, TEST = 50_000, 10_000
 

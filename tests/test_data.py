@@ -32,21 +32,9 @@ from tests.fake_cifar10 import (
 )
 from tests.limited_disk import ROOT, limited_disk, run_python
 from tests.mirror_server import MirrorServer
-from utils import data, download
-from utils.data import (
-    BATCH_NAMES,
-    CLASS_NAMES,
-    OFFICIAL,
-    STAND_IN,
-    UNVERIFIED,
-    Cifar10,
-    load_cifar10,
-    open_arrays,
-    open_or_build,
-    read_batches,
-    subset,
-)
-from utils.download import cache_folder, exclusive
+from utils import download
+from utils.data import CLASS_NAMES, STAND_IN, Cifar10, load_cifar10, open_arrays, open_or_build, subset
+from utils.download import BATCH_NAMES, OFFICIAL, UNVERIFIED, cache_folder, exclusive, read_batches
 
 SPLITS = ("train", "validation", "test")
 DEAD_MIRROR = "http://127.0.0.1:9/cifar-10-python.tar.gz"
@@ -72,7 +60,7 @@ def fake_is_official(monkeypatch):
     """The fake archive's hashes count as CIFAR-10's."""
     monkeypatch.setattr(download, "CIFAR10_SHA256", hashlib.sha256(fake_archive().read_bytes()).hexdigest())
     for name, md5 in fake_md5().items():
-        monkeypatch.setitem(data.OFFICIAL_MD5, name, md5)
+        monkeypatch.setitem(download.OFFICIAL_MD5, name, md5)
 
 
 @pytest.fixture
@@ -86,7 +74,7 @@ def quick_drawing(monkeypatch):
 
 
 def fake_md5():
-    return {name: hashlib.md5((fake_folder() / name).read_bytes()).hexdigest() for name in data.BATCH_NAMES}
+    return {name: hashlib.md5((fake_folder() / name).read_bytes()).hexdigest() for name in download.BATCH_NAMES}
 
 
 def digest_of(data):
@@ -243,7 +231,7 @@ def test_two_loaders_at_once_make_one_download(tmp_path):
 from utils import data, download
 download.MIRRORS = ({server.url("404")!r}, {server.url("slow-800")!r})
 download.CIFAR10_SHA256 = {hashlib.sha256(server.content).hexdigest()!r}
-data.OFFICIAL_MD5.update({fake_md5()!r})
+download.OFFICIAL_MD5.update({fake_md5()!r})
 from utils.data import load_cifar10
 data = load_cifar10("download")
 print(len(data.x_train), data.source)

@@ -72,7 +72,6 @@ def load_cifar10(source="auto"):
         raise ValueError(f"{asked_by}: expected one of {', '.join(_SOURCES)}; correct it or leave it out.")
     if source == "synthetic":
         return _stand_in(f"They were asked for by {asked_by}.")
-    matplotlib.rcParams["figure.hooks"] = []
     if source != "download" and os.environ.get("CIFAR10_DIR"):
         return _from_cifar10_dir(os.environ["CIFAR10_DIR"])
     try:
@@ -110,7 +109,8 @@ def _choose(labels, wanted, seed, name):
 
 
 def _load(name, state, read):
-    """The `Cifar10` that is cached under `name`, or made of what `read` returns: images, labels, source."""
+    """The `Cifar10` that is cached under `name` as made from this `state` of its source, or made by `read`: images, labels,
+    source."""
 
     def build():
         images, labels, source = read()
@@ -121,6 +121,7 @@ def _load(name, state, read):
         return images[order], labels[order], source
 
     images, labels, source = open_or_build(name, state, build)
+    matplotlib.rcParams["figure.hooks"] = ["utils.data:mark_as_stand_in"] if source == STAND_IN else []
     splits = {f"x_{split}": images[rows] for split, rows in _ROWS.items()}
     return Cifar10(**splits, **{f"y_{split}": labels[rows] for split, rows in _ROWS.items()}, source=source)
 
@@ -161,7 +162,6 @@ def _find_official(source, asked_by):
 
 def _stand_in(reason):
     data = _load("synthetic", drawings.VERSION, _draw)
-    matplotlib.rcParams["figure.hooks"] = ["utils.data:mark_as_stand_in"]
     _warn(reason)
     return data
 

@@ -54,7 +54,7 @@ class Pictures(dict):
 def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
     """Read one picture (JPEG, PNG, WebP, GIF, BMP or TIFF): RGB, upright, on white, the first of several.
 
-    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image, which stays as it is. A host may
+    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image, which is not changed. A host may
     take `seconds` to answer, and the picture to arrive; sides above `longest_side` are reduced to so many pixels. Of
     16-bit pixels 65,535 becomes 255; 32-bit ones, whose white nothing defines, are stretched from least to most.
     What cannot be read raises a FileNotFoundError or a ValueError that says why.
@@ -109,7 +109,7 @@ def to_cifar_size(image, how="crop"):
     Args:
         image: a uint8 array of shape (height, width, 3), or what `load_image` reads.
         how: "crop" cuts out the largest square in the middle; "squash" keeps everything and changes the proportions;
-            "pad" keeps everything and the proportions, with `PAD_COLOUR` at the sides.
+            "pad" keeps everything and the proportions, with `PAD_COLOUR` beside it.
     """
     if how not in WAYS:
         raise ValueError(f"to_cifar_size: expected how to be one of {', '.join(WAYS)}; found {how!r}.")
