@@ -209,9 +209,9 @@ def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_read_
 def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
     run_in(tmp_path, random_data(), monkeypatch)
     options = {"widths": (8, 8, 8), "depth": 3}
-    recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, views=2, options=options)
+    recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, options=options)
     record = train.run("published", recipe, test=True, publish=True, verbose=0)
-    measured = training.predict_views(networks.load_published(), random_data().x_test, views=2)
+    measured = training.predict_views(networks.load_published(), random_data().x_test)
     logits = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
     np.testing.assert_allclose(measured, logits, rtol=1e-2, atol=1e-3)
     assert min(record["same_class_as_in_full_precision"].values()) > 0.9

@@ -109,8 +109,7 @@ def _choose(labels, wanted, seed, name):
 
 
 def _load(name, state, read):
-    """The `Cifar10` that is cached under `name` as made from this `state` of its source, or made by `read`: images, labels,
-    source."""
+    """The `Cifar10` cached under `name` as made from this `state` of its source, or made of what `read` returns."""
 
     def build():
         images, labels, source = read()
