@@ -19,7 +19,7 @@ from scipy.special import softmax
 
 from utils import download, machine
 from utils.data import CLASS_NAMES
-from utils.evaluation import energy
+from utils.evaluation import are_probabilities, energy
 from utils.training import predict_views
 
 MOST_BYTES = 20_000_000
@@ -264,7 +264,7 @@ def _checked(logits, class_names):
         expected = f"one finite logit for each of {', '.join(class_names)}"
         found = f"an output of shape {logits.shape}, {np.isfinite(logits).mean():.0%} of it finite"
         raise _refusal("classify", expected, found, "give the model's own class_names, or train it again")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, rtol=0, atol=0.01):
+    if are_probabilities(logits):
         found = "probabilities, on which softmax would be applied a second time"
         raise _refusal("classify", "a model that returns logits", found, "build its last layer without activation")
     return logits
