@@ -5,7 +5,6 @@ that was killed goes on where it stopped; its record goes to `models/runs`.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -30,7 +29,7 @@ from keras import optimizers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import networks, pipelines, training
-from utils.data import load_cifar10, subset
+from utils.data import digest, load_cifar10, subset
 from utils.download import cache_folder
 from utils.machine import PROFILES, describe_processor, fastest_precision
 from utils.networks import build_model, count_flops, load_published, save_weights
@@ -497,7 +496,7 @@ def _checkpoints(record_name, recipe, source):
         files.append(networks.PUBLISHED)
     described = re.sub(" at 0x[0-9a-f]+", "", repr(recipe))  # functions by their names, at whatever address
     state = repr([described, source, _versions(), *(Path(file).read_bytes() for file in files)])
-    return cache_folder() / "training" / f"{record_name}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    return cache_folder() / "training" / f"{record_name}-{digest(state)}"
 
 
 @contextmanager
