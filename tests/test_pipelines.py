@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, mixup, sometimes
+from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset, mixup
 
 SEED = tf.constant([3, 4])
 PIXEL_CHANGES = pytest.mark.parametrize("change", [affine, flip, crop, cutout, jitter], ids=lambda f: f.__name__)
@@ -226,13 +226,6 @@ def test_compose_applies_all_in_order_and_gives_each_its_own_seed(images):
     by_hand = pixels(crop, pixels(flip, images), SEED + [1, 0])
     assert (pixels(compose(flip, crop), images) == by_hand).all()
     assert (pixels(compose(), images) == images).all()
-
-
-def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully(images):
-    changed = pixels(sometimes, images, augmentation=lambda images, *_: (255 - images, None), share=0.3)
-    is_inverted = (changed == 255 - images).all(axis=(1, 2, 3))
-    assert (changed[~is_inverted] == images[~is_inverted]).all()
-    assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)
 
 
 def test_augmentations_run_inside_a_pipeline_with_a_smaller_last_batch(images, labels):

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from models import train
-from models.train import KINDS, RECIPES, blend, jumble, leaves, magnify, with_unknowns
+from models.train import KINDS, RECIPES, blend, jumble, leaves, magnify, sometimes, with_unknowns
 from tests.fake_cifar10 import fake_folder
 from utils import machine, networks, training
 from utils.data import STAND_IN, Cifar10
@@ -42,6 +42,14 @@ def images():
 
 def make(kind, images, seed=SEED):
     return kind(tf.constant(images), tf.constant(images[::-1]), seed).numpy()
+
+
+def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully():
+    images, _ = pixels_and_classes(2_000)
+    mixed, _ = sometimes(tf.constant(images), None, SEED, lambda batch, *_: (255 - batch, None), share=0.3)
+    is_inverted = (mixed.numpy() == 255 - images).all(axis=(1, 2, 3))
+    assert (mixed.numpy()[~is_inverted] == images[~is_inverted]).all()
+    assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)
 
 
 def test_the_first_images_become_unknowns_and_the_others_stay(images):
