@@ -539,6 +539,7 @@ def _halve(path):
                 file.create_dataset(name, data=item[()].astype(np.float16), **small)
 
         whole.visititems(copy)
+    networks.seal(halved)
     os.replace(halved, path)
 
 

@@ -10,13 +10,13 @@ _CHECKS = {}
 def check(exercise, *answers):
     """Say whether the answer to an exercise is right.
 
-    Prints one line and never raises: a wrong answer is part of learning and stops no notebook.
+    Prints one line and never raises, whatever an answer does: a wrong one is part of learning and stops no notebook.
 
     Args:
         exercise: number of the notebook and of the exercise in it, as in "01.2".
         *answers: what the exercise asks for; `...` stands for an answer that is still missing.
     """
-    print(f"Exercise {exercise}: {_judge(exercise, answers)}")
+    print(f"Exercise {exercise}: {_shown(_judge(exercise, answers))}")
 
 
 def _judge(exercise, answers):
@@ -27,9 +27,24 @@ def _judge(exercise, answers):
     try:
         with np.errstate(all="ignore"):  # what NumPy warns of is told by the hint
             hint = _CHECKS[exercise](*answers)
-    except Exception as error:  # an answer of the wrong kind can fail anywhere
-        return f"not yet. The check cannot use this answer ({type(error).__name__}: {error}). Is it what was asked for?"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an answer of the wrong kind can fail anywhere, and in any way
+        return f"not yet. The check cannot use this answer ({_described(error)}). Is it what was asked for?"
     return f"not yet. {hint}" if hint else "✅ right."
+
+
+def _described(error):
+    try:
+        return f"{type(error).__name__}: {_shown(str(error), 300)}"
+    except Exception:  # the text of an exception of the reader's own can fail, too
+        return type(error).__name__
+
+
+def _shown(text, most=600):
+    """A text that every output can show, and not endless."""
+    text = text.encode(errors="replace").decode()
+    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def _exercise(number):
@@ -217,14 +232,16 @@ def _build_network(build_network):
     outputs = np.asarray(network(images))
     if outputs.shape != (20, 10):
         return f"For 20 images the output has the shape {outputs.shape}: ten classes need ten numbers for each image."
+    if not np.isfinite(outputs).all():
+        return "Before any training, its outputs are not all finite numbers. Which layer makes them so large?"
     are_probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=0.01)
     if np.abs(outputs).max() > (0.9 if are_probabilities else 5):
         return "Check 1 fails: a network that knows nothing is far too sure. What numbers does its first layer see?"
-    if network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] > 4:
+    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 4:
         return "Check 1 fails: the loss is far above ln 10. What does the last layer give, what does the loss expect?"
     often = np.tile(images, (60, 1, 1, 1)), np.tile(labels, 60)  # as 60 epochs, without what each epoch costs
     network.fit(*often, batch_size=20, shuffle=False, verbose=0)
-    if network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] > 1:
+    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 1:
         return "Check 2 fails: 60 epochs do not memorise twenty images. Is the learning rate too small or too large?"
 
 
@@ -244,6 +261,8 @@ def _lowest_loss(lowest):
     }
     label = np.where(np.arange(10) == 0, 0.82, 0.02)
     right = -np.sum(label * np.log(label))
+    if np.isnan(float(lowest)):
+        return "That is not a number. Is the logarithm of 0 taken somewhere?"
     if abs(float(lowest) - right) > 0.006:
         near = [hint for value, hint in mistakes.items() if abs(float(lowest) - value) < 0.006]
         too = "low: no answer reaches it" if float(lowest) < right else "high: another answer does better"
@@ -494,6 +513,8 @@ def _cheapest_threshold(cheapest_threshold):
     prices = [(2, 5), (3, 2), (1, 10), (30, 1)]
     chosen = [float(_call(cheapest_threshold, is_it, scores, *price)) for price in prices]
     right = [costs_least(threshold, *price) for threshold, price in zip(chosen, prices, strict=True)]
+    if np.isnan(chosen).any():
+        return "For some costs the threshold is not a number."
     if all(right):
         return None
     if len(set(chosen)) == 1:

@@ -14,12 +14,15 @@ import matplotlib
 import numpy as np
 
 from utils import download, drawings
-from utils.download import BATCH_NAMES, BATCH_SIZE, OFFICIAL, TRAINING, cache_folder, exclusive, read_batches
+from utils.download import BATCH_NAMES, BATCH_SIZE, OFFICIAL_MD5, batch_files, cache_folder, exclusive, parse_batch
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OFFICIAL = "CIFAR-10, official archive"
+UNVERIFIED = "CIFAR-10 layout, unverified"
 STAND_IN = "synthetic stand-in, not CIFAR-10"
+TRAINING = 50_000  # images in the training files, the first of all
 
-_VERSION = 2  # of the cache: to be raised with any change to the validation split or to its files
+_VERSION = 3  # of the cache: to be raised with any change to the validation split or to its files
 _PROJECT = Path(__file__).resolve().parents[1]
 _SOURCES = ("auto", "local", "download", "synthetic")
 _ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test": slice(50_000, 60_000)}
@@ -127,16 +130,17 @@ def _load(name, state, read):
 
 def _from_cifar10_dir(value):
     """Read the folder or archive; a relative path begins in the current folder or in the project's."""
-    path = Path(value).expanduser()
-    path = path if path.exists() or not (_PROJECT / path).exists() else _PROJECT / path
-    path = (path / "cifar-10-batches-py" if (path / "cifar-10-batches-py").is_dir() else path).resolve()
-    files = [path / name for name in (*BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
-    state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
     try:
+        path = Path(os.path.expanduser(value))
+        path = path if path.exists() or not (_PROJECT / path).exists() else _PROJECT / path
+        path = (path / "cifar-10-batches-py" if (path / "cifar-10-batches-py").is_dir() else path).resolve()
+        files = [path / name for name in (*BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
+        state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
         return _load(f"local-{digest(path)}", state, functools.partial(read_batches, path))
-    except ValueError as error:
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in older versions of Python
+        found = error if isinstance(error, ValueError) else f"expected a folder or archive, found none ({error})"
         remedy = "Unpack or copy cifar-10-python.tar.gz again, or unset CIFAR10_DIR to download."
-        raise ValueError(f"CIFAR10_DIR={value}: {error}. {remedy}") from error
+        raise ValueError(f"CIFAR10_DIR={value[:300]}: {found}. {remedy}") from error
 
 
 def _find_official(source, asked_by):
@@ -157,6 +161,38 @@ def _find_official(source, asked_by):
             "torchvision keep it; set CIFAR10_DIR to a folder cifar-10-batches-py or to the archive."
         )
     return read_batches(download.fetch_archive(download.MIRRORS, cache_folder(), download.CIFAR10_SHA256))
+
+
+def read_batches(path):
+    """Read the batch files in a folder or in the archive, checked: `(images, labels, source)`, or a ValueError.
+
+    The training images come first, in the official order; `source` is `OFFICIAL` where all md5 sums match, else the
+    first line of a file SOURCE.txt beside the batches, else `UNVERIFIED`.
+    """
+    images, labels = np.empty((60_000, 32, 32, 3), np.uint8), np.empty(60_000, np.int32)
+    missing, official, note = {*BATCH_NAMES}, True, ""
+    try:
+        for name, content in batch_files(Path(path)):
+            if name == "SOURCE.txt":
+                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
+                continue
+            official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
+            rows = slice(start := BATCH_NAMES.index(name) * BATCH_SIZE, start + BATCH_SIZE)
+            images[rows], labels[rows] = parse_batch(name, content)
+            missing.discard(name)
+    except ValueError:
+        raise
+    except Exception as error:  # a damaged file can raise anything that the decompressors raise
+        raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
+    if missing:
+        wanted = "the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch"
+        raise ValueError(f"expected {wanted}; missing: {', '.join(sorted(missing))}")
+    for part, split in (("training", labels[:TRAINING]), ("test", labels[TRAINING:])):
+        counts = np.bincount(split, minlength=10)
+        if counts.min() != counts.max():
+            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
+    claimed = note if note != OFFICIAL else ""  # only the md5 sums can show that
+    return images, labels, OFFICIAL if official else claimed or UNVERIFIED
 
 
 def _stand_in(reason):
@@ -206,12 +242,19 @@ def open_arrays(name, state):
     """The `(images, labels, source)` cached under `name`, memory-mapped, or None where nothing whole of it is there."""
     folder = cache_folder() / name / digest(state)
     try:
-        images, labels = (np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in ("images", "labels"))
+        images, labels = _map(folder / "images", np.uint8).reshape(-1, 32, 32, 3), _map(folder / "labels", np.int32)
         source = (folder / "source.txt").read_text(encoding="utf-8")
-    except Exception:  # a damaged header can raise anything
+    except (OSError, ValueError):
         return None
-    intact = (images.dtype, labels.dtype) == (np.uint8, np.int32) and len(images) == len(labels)
-    return (images, labels, source) if intact and source else None
+    return (images, labels, source) if len(images) == len(labels) and source else None
+
+
+def _map(path, dtype):
+    """The numbers in a file that has no header, which could be damaged."""
+    try:
+        return np.asarray(np.memmap(path, dtype, mode="r"))
+    except OSError:  # some file systems map nothing into memory
+        return _read_only(np.fromfile(path, dtype))
 
 
 def open_or_build(name, state, build):
@@ -240,8 +283,8 @@ def _save(folder, images, labels, source):
     unfinished = folder.with_name("unfinished")
     try:
         unfinished.mkdir(parents=True)
-        np.save(unfinished / "images.npy", images)
-        np.save(unfinished / "labels.npy", labels)
+        np.asarray(images, np.uint8).tofile(unfinished / "images")
+        np.asarray(labels, np.int32).tofile(unfinished / "labels")
         (unfinished / "source.txt").write_text(source, encoding="utf-8")
         unfinished.rename(folder)
     except OSError:

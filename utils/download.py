@@ -1,14 +1,16 @@
 """CIFAR-10's archive: fetched from the first mirror that delivers it, resumed after a break, and read without trust."""
 
+import gzip
 import hashlib
-import io
+import itertools
 import os
-import pickle
+import pickletools
 import re
 import sys
-import tarfile
+import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -28,8 +30,6 @@ MIRRORS = (
     "https://storage.googleapis.com/skypilot-example-data/datasets/cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
-OFFICIAL = "CIFAR-10, official archive"
-UNVERIFIED = "CIFAR-10 layout, unverified"
 OFFICIAL_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -39,8 +39,9 @@ OFFICIAL_MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 BATCH_NAMES = tuple(OFFICIAL_MD5)
-MOST_BYTES = 200_000_000  # the archive has 170,498,071
-TRAINING, BATCH_SIZE = 50_000, 10_000  # images in all training files, and in each file
+MOST_BYTES, MOST_IN_FILE = 200_000_000, 64_000_000  # the archive has 170 MB, 186 unpacked; a batch file 31
+_NAMES = {("numpy", name) for name in ("_reconstruct", "_frombuffer", "ndarray", "dtype")} | {("_codecs", "encode")}
+BATCH_SIZE = 10_000  # images in each batch file
 _BAR = {"unit": "B", "unit_scale": True, "mininterval": 1}
 
 
@@ -54,30 +55,24 @@ class _MirrorLeft(Exception):
 
 def cache_folder():
     """The folder that keeps archive and arrays: TUTORIAL_CACHE, or the user's cache folder for "cifar10-tutorial"."""
-    return Path(os.environ.get("TUTORIAL_CACHE") or pooch.os_cache("cifar10-tutorial")).expanduser()
+    return Path(os.path.expanduser(os.environ.get("TUTORIAL_CACHE") or pooch.os_cache("cifar10-tutorial")))
 
 
-@contextmanager
-def exclusive(lock_file, patience=5):
-    """Hold a lock between processes; say so if another process keeps it for longer than `patience` seconds."""
+def exclusive(lock_file):
+    """Hold a lock between processes, in a `with` statement; say so where another process keeps it for long."""
     lock = FileLock(lock_file)
-    try:
-        lock.acquire(timeout=patience)
-    except Timeout:
-        print(f"Waiting for another process that is getting the images into {Path(lock_file).parent}.", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    with suppress(Timeout):
+        return lock.acquire(timeout=5)
+    print(f"Waiting for another process that is getting the images into {Path(lock_file).parent}.", flush=True)
+    return lock.acquire()
 
 
 def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20, connect_timeout=3):
     """Fetch the archive into a folder from the first mirror that delivers it whole, fast enough, with the right hash.
 
     A mirror is left for the next one after `slow_seconds` of silence or of less than `slow_rate` bytes a second. What
-    has arrived is kept per mirror and resumed, also by a later call. Where all were left, the one of which the most is
-    here is resumed and may finish. Two processes calling at once make one download. Returns the path of the archive.
+    has arrived is kept and resumed, also by a later call; where all were left, the one of which most is here may end.
+    Two processes calling at once make one download. Returns the path of the archive.
     """
     archive, reasons = Path(folder) / ARCHIVE_NAME, {}
     parts = {mirror: archive.with_name(f"{hashlib.md5(mirror.encode()).hexdigest()}.partial") for mirror in mirrors}
@@ -100,8 +95,8 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
                 return archive
             archive.unlink(missing_ok=True)
             done = any(try_mirror(mirror, slow_rate) for mirror in mirrors)
-            begun = [mirror for mirror in mirrors if parts[mirror].exists()]
-            begun.sort(key=lambda mirror: -parts[mirror].stat().st_size)
+            begun = (mirror for mirror in mirrors if parts[mirror].exists())
+            begun = sorted(begun, key=lambda mirror: -parts[mirror].stat().st_size)
             if done or any(try_mirror(mirror, 0) for mirror in begun):
                 for part in parts.values():
                     part.unlink(missing_ok=True)
@@ -125,45 +120,56 @@ def _complete(mirror, partial, slow_rate, slow_seconds, connect_timeout):
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         timeouts = (connect_timeout, slow_seconds)
-        with requests.get(mirror, headers=headers, stream=True, timeout=timeouts) as response:
+        with ask(mirror, sum(timeouts), headers=headers, timeout=timeouts) as response:
             if start and response.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing; the hash decides
             if not response.ok:
-                raise _MirrorLeft(f"answered {response.status_code} {response.reason}")
+                raise _MirrorLeft(f"answered {response.status_code} {response.reason!a:.80}")
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise _MirrorLeft("sent a web page instead of the archive")
             resumed = response.status_code == requests.codes.partial_content
-            if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise _MirrorLeft("sent another part of the archive than was asked for")
             _store(response, partial, start if resumed else 0, slow_rate, slow_seconds)
-    except (requests.RequestException, HTTPError) as error:
+    except (requests.RequestException, HTTPError, TimeoutError) as error:
         arrived = f", {partial.stat().st_size / 1e6:.1f} MB arrived" if partial.exists() else ""
         raise _MirrorLeft(why(error, slow_seconds) + arrived) from error
 
 
 def _store(response, partial, start, slow_rate, slow_seconds):
     """Write the body behind the first `start` bytes of `partial`, as long as it comes fast enough and has an end."""
-    total = start + int(response.headers.get("Content-Length", 0))
+    total = response.raw.length_remaining and start + response.raw.length_remaining  # None where it is not said
     with (
         open(partial, "ab" if start else "wb") as file,
         tqdm(desc=urlsplit(response.url).hostname, initial=start, total=total, file=sys.stdout, **_BAR) as bar,
     ):
         since, arrived = time.monotonic(), 0
         while chunk := response.raw.read1(1 << 16, decode_content=False):
-            if max(total, bar.n + len(chunk)) > MOST_BYTES:
-                raise _MirrorLeft(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
-            file.write(chunk)
-            bar.update(len(chunk))
+            bar.update(file.write(chunk))
             arrived += len(chunk)
+            if max(total or 0, bar.n) > MOST_BYTES:
+                raise _MirrorLeft(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
             if (seconds := time.monotonic() - since) >= slow_seconds:
                 if arrived / seconds < slow_rate:
                     raise _MirrorLeft(f"slow, {arrived / seconds / 1e3:.1f} kB/s over {seconds:.0f} s")
                 since, arrived = time.monotonic(), 0
 
 
+def ask(address, seconds, **options):
+    """`requests.get` of a stream, given up where its headers are not complete after `seconds`: a TimeoutError."""
+    answer, hooks = Future(), {"response": lambda response, **_: response.is_redirect and response.close()}
+
+    def get():
+        try:  # what comes with a redirect is not wanted, and may have no end
+            answer.set_result(requests.get(address, stream=True, hooks=hooks, **options))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=get, daemon=True).start()
+    return answer.result(seconds)
+
+
 def why(error, silence=None):
     """The cause of a failed request in a few words; `silence` is the read time-out in seconds."""
-    if isinstance(error, requests.ConnectTimeout) or silence is None and isinstance(error, requests.Timeout):
+    if isinstance(error, requests.ConnectTimeout | TimeoutError) or not silence and isinstance(error, requests.Timeout):
         return "no answer"
     if isinstance(error, requests.ReadTimeout | ReadTimeoutError):
         return f"silent for {silence} s"
@@ -174,118 +180,121 @@ def why(error, silence=None):
     return f"proxy: {reason}" if isinstance(error, requests.exceptions.ProxyError) else reason
 
 
-def read_batches(path):
-    """Read the six batch files from their folder or straight out of the archive, without trusting them.
-
-    Returns `(images, labels, source)`: uint8 (60000, 32, 32, 3) and int32 (60000,), the training images first, both in
-    the official order; `source` is `OFFICIAL` where all md5 sums match, else the first line of a file SOURCE.txt beside
-    the batches, else `UNVERIFIED`. What is missing, damaged or of the wrong shape is a ValueError.
-
-    Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html (layout of the batch files).
-    """
-    images = np.empty((len(BATCH_NAMES) * BATCH_SIZE, 32, 32, 3), np.uint8)
-    labels = np.empty(len(images), np.int32)
-    found, official, note = [], True, ""
-    try:
-        for name, content in _wanted_files(Path(path)):
-            if name == "SOURCE.txt":
-                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
-                continue
-            official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
-            rows = slice(start := BATCH_NAMES.index(name) * BATCH_SIZE, start + BATCH_SIZE)
-            images[rows], labels[rows] = _parse_batch(name, content)
-            found.append(name)
-    except ValueError:
-        raise
-    except Exception as error:  # a damaged file can raise anything that the decompressors raise
-        raise ValueError(f"expected a readable CIFAR-10 folder or archive, found damaged content ({error})") from error
-    if missing := [name for name in BATCH_NAMES if name not in found]:
-        lack = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-        wanted = "the folder cifar-10-batches-py with data_batch_1 … data_batch_5 and test_batch"
-        raise ValueError(f"expected {wanted}; {lack}")
-    for part, split in (("training", labels[:TRAINING]), ("test", labels[TRAINING:])):
-        counts = np.bincount(split, minlength=10)
-        if counts.min() != counts.max():
-            raise ValueError(f"expected {len(split) // 10:,} {part} images of each class, found {counts.tolist()}")
-    claimed = note if note != OFFICIAL else ""  # only the md5 sums can show that
-    return images, labels, OFFICIAL if official else claimed or UNVERIFIED
-
-
-def _wanted_files(path):
+def batch_files(path):
     """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
     wanted = {*BATCH_NAMES, "SOURCE.txt"}
     if path.is_dir():
-        yield from ((name, (path / name).read_bytes()) for name in sorted(wanted) if (path / name).is_file())
+        for name in sorted(wanted):
+            if (path / name).is_file():
+                with open(path / name, "rb") as file:
+                    yield name, file.read(MOST_IN_FILE)
         return
-    if not path.exists() or not tarfile.is_tarfile(path):
-        found = "another kind of file" if path.exists() else "nothing there"
+    if not path.is_file():
+        found = "another kind of thing" if path.exists() else "nothing there"
         raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
-    with tarfile.open(path) as archive:
-        for member in archive:
-            name = PurePosixPath(member.name).name
-            if member.isfile() and name in wanted:
-                if member.size > 64_000_000:
-                    raise ValueError(f"expected about 31 MB in {name}, found {member.size:,} bytes")
-                yield name, archive.extractfile(member).read()
+    with open(path, "rb") as file, gzip.open(file) as unpacked:
+        is_packed = file.peek(2)[:2] == b"\x1f\x8b"
+        yield from ((name, content) for name, content in _members(unpacked if is_packed else file) if name in wanted)
 
 
-def _parse_batch(name, content):
-    """Unpickle one batch file and return its images (10000, 32, 32, 3) and labels (10000,)."""
+def _members(file):
+    """Yield name and content of the files in a tar stream. By hand, since tarfile reads names and maps of any length.
+
+    Source: https://www.gnu.org/software/tar/manual/html_node/Standard.html (blocks of 512 bytes, sizes in octal).
+    """
+    while (header := file.read(512)).strip(b"\0"):
+        if header[257:262] != b"ustar":
+            raise ValueError("expected the archive cifar-10-python.tar.gz, found another kind of file")
+        size = int(header[124:136].strip(b" \0"), 8)
+        if not 0 <= size <= MOST_IN_FILE or file.tell() > MOST_BYTES:
+            raise ValueError(f"expected six files of 31 MB in the archive, found {size + file.tell():,} bytes or more")
+        content = file.read(-(-size // 512) * 512)
+        if len(content) < size:
+            raise ValueError("expected a whole archive, found only its beginning")
+        if header[156:157] in (b"0", b"\0"):
+            yield PurePosixPath(header[:100].partition(b"\0")[0].decode(errors="replace")).name, content[:size]
+
+
+def parse_batch(name, content):
+    """Images, uint8 (n, 32, 32, 3), and labels of a batch file. Source: https://www.cs.toronto.edu/~kriz/cifar.html"""
     try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-        entries = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-        pixels, labels = (_as_array(entries[key]) for key in ("data", "labels"))
+        batch = iter(_unpickle(content))
+        entries = {_as_bytes(key): value for key, value in zip(batch, batch, strict=True)}
+        pixels, labels = _as_array(entries[b"data"]), _as_array(entries[b"labels"])
     except Exception as error:  # a damaged or hostile pickle can raise anything
-        found = f"something else ({type(error).__name__}: {error})"
+        found = f"something else ({type(error).__name__}: {error!s:.200})"
         raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found {found}") from error
-    shape = (BATCH_SIZE, 3 * 32 * 32)
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise ValueError(f"expected uint8 pixels of shape {shape} in {name}, found {pixels.dtype} {pixels.shape}")
-    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
-        raise ValueError(f"expected 10,000 whole-number labels in {name}, found {labels.dtype} {labels.shape}")
-    if labels.min() < 0 or labels.max() > 9:
-        raise ValueError(f"expected labels from 0 to 9 in {name}, found {labels.min()} to {labels.max()}")
+    if pixels.dtype != np.uint8 or pixels.shape != (BATCH_SIZE, 3072):
+        found = f"{pixels.dtype} {pixels.shape}"
+        raise ValueError(f"expected uint8 pixels of shape ({BATCH_SIZE}, 3072) in {name}, found {found}")
+    if labels.shape != (BATCH_SIZE,) or labels.min() < 0 or labels.max() > 9:
+        found = f"{labels.shape} from {labels.min(initial=0)} to {labels.max(initial=0)}"
+        raise ValueError(f"expected 10,000 labels from 0 to 9 in {name}, found {found}")
     return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
-class _Inert:
-    """What a pickle may make in the place of an array or its type: it keeps what it is given and calls nothing."""
+def _unpickle(content):
+    """What a pickle of numbers, texts, lists and arrays holds; nothing that it names is imported, made or called.
 
-    def __init__(self, *arguments):
-        self.arguments = arguments
+    A tuple comes back as a list, a dict as the list of its keys and values in turn, and an array as a dict of the
+    `arguments` and the `state` that it would be made from.
+    """
+    stack, marks, memo = [], [], {}
+    for opcode, argument, _ in itertools.islice(pickletools.genops(content), 100_000):  # a batch file has 20,000
+        name, before = opcode.name, opcode.stack_before
+        start = marks.pop() if pickletools.stackslice in before else len(stack) - len(before)
+        parts, stack[start:] = stack[start:], []  # what the opcode takes from the stack
+        if name == "MARK":
+            marks.append(start)
+        elif name == "STOP":
+            return parts[0]
+        elif "PUT" in name or name == "MEMOIZE":
+            stack += parts
+            memo[len(memo) if argument is None else argument] = stack[-1]
+        elif "GET" in name:
+            stack.append(memo[argument])
+        elif "TUPLE" in name or name in ("LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT"):
+            stack.append(parts)
+        elif name in ("APPEND", "SETITEM", "APPENDS", "SETITEMS"):
+            whole = stack.pop() if name.endswith("S") else parts.pop(0)
+            whole += parts
+            stack.append(whole)
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            module, thing = parts or argument.split()
+            if (module.split(".")[0], thing) not in _NAMES:
+                raise ValueError(f"it asks for {module}.{thing}, which is not part of an array")
+            stack.append(thing)
+        elif name == "REDUCE":
+            stack.append({"arguments": parts[1]})
+        elif name == "BUILD":
+            parts[0]["state"] = parts.pop()
+            stack += parts
+        elif parts:
+            raise ValueError(f"it holds the opcode {name}, which is not part of an array")
+        elif name not in ("PROTO", "FRAME"):
+            stack.append(name == "NEWTRUE" if name in ("NEWTRUE", "NEWFALSE") else argument)
+    raise ValueError("it has no end, or many more parts than images and labels need")
 
-    def __setstate__(self, state):
-        self.state = state
 
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits the names in a pickled array and nothing else, so that a batch file cannot run code."""
-
-    def find_class(self, module, name):
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in pickle protocol 2
-            return _encode
-        if module.split(".")[0] != "numpy" or name not in ("_reconstruct", "_frombuffer", "ndarray", "dtype"):
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
-        return _Inert
-
-
-def _encode(text, encoding):
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
-    return text.encode(encoding)
+def _as_bytes(value):
+    """The bytes that a text, or the call that Python 3 writes for bytes in pickle protocol 2, stands for."""
+    value = value["arguments"][0] if isinstance(value, dict) else value
+    return value.encode("latin1") if isinstance(value, str) else value
 
 
 def _as_array(value):
-    """The array, of whole numbers, that an inert thing stands for; or that of a list."""
+    """The array of whole numbers that `_unpickle` gave the parts of, or that of a list."""
     if isinstance(value, list):
-        return np.asarray(value)
-    if hasattr(value, "state"):  # made by `_reconstruct`, and its content set afterwards
-        _, shape, kind, by_columns, content = value.state
+        if not all(type(number) is int for number in value):
+            raise ValueError("a list with other things than whole numbers")
+        return np.array(value)
+    if "state" in value:  # made by `_reconstruct`, and its content set afterwards
+        _, shape, kind, by_columns, content = value["state"]
     else:  # made by `_frombuffer`
-        content, kind, shape, order = value.arguments
+        content, kind, shape, order = value["arguments"]
         by_columns = order == "F"
-    code = kind.arguments[0] if isinstance(kind.arguments[0], str) else kind.arguments[0].decode()
-    if code not in ("u1", "i2", "i4", "i8"):
-        raise ValueError(f"numbers of the type {code!r}")
-    array = np.frombuffer(content, np.dtype(code).newbyteorder(kind.state[1]))
+    code = _as_bytes(kind["arguments"][0])
+    if code not in (b"u1", b"i2", b"i4", b"i8"):
+        raise ValueError("numbers of another type")
+    array = np.frombuffer(_as_bytes(content), np.dtype(code.decode()).newbyteorder(kind["state"][1]))
     return array.reshape(shape, order="F" if by_columns else "C")

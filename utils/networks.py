@@ -1,7 +1,9 @@
 """The networks of the series, built by name: pixels 0 to 255 in, ten logits out."""
 
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,10 @@ from utils.download import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
+_OPTION = (  # what `save_weights` may have written, as JSON
+    r'"(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
+    r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})'
+)
 PUBLISHED = Path(__file__).resolve().parents[1] / "models" / "published.weights.h5"
 # Of the 45,000 training images of CIFAR-10, red, green and blue; notebook 01 computes them.
 PIXEL_MEAN, PIXEL_DEVIATION = (125.2, 122.9, 113.9), (62.5, 61.9, 66.5)
@@ -87,7 +93,7 @@ def three_block_dense1024():
 
 
 def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, activation="relu", stock=False):
-    """1,973,944 parameters: the series' own network, made to learn much in few epochs.
+    """1,973,944 parameters, more with other options: the series' own network, made to learn much in few epochs.
 
     Each block of `depth` convolutions pools after its first one, so most work is done on small maps; if `residual`, its
     output is added again at the end. `utils.training.whiten` sets the very first convolution, the others start as the
@@ -120,10 +126,7 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
 
 @keras.saving.register_keras_serializable("tutorial")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Keras' `BatchNormalization(scale=False)`, same variables and results, by TensorFlow's fused kernel where it runs.
-
-    Keras composes the layer from several operations, which on a CPU cost a large part of a training step.
-    """
+    """Keras' `BatchNormalization(scale=False)` by TensorFlow's fused kernel, which on a CPU saves much of a step."""
 
     def __init__(self, **options):
         super().__init__(**{**options, "scale": False})
@@ -219,17 +222,33 @@ def save_weights(path, model, source, options):
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     model.save_weights(unfinished)
-    with h5py.File(unfinished, "a") as file:
-        file.attrs.update(network=model.name, options=json.dumps(options), source=source)
+    seal(unfinished, network=model.name, options=json.dumps(options), source=source)
     os.replace(unfinished, path)
+
+
+def seal(path, **facts):
+    """Write into a file of weights these facts and a checksum of its arrays."""
+    with h5py.File(path, "a") as file:
+        file.attrs.update(facts, sha256=_checksum(file))
+
+
+def _checksum(file):
+    checksum = hashlib.sha256()
+    file.visititems(lambda name, item: checksum.update(item[()].tobytes() if hasattr(item, "shape") else name.encode()))
+    return checksum.hexdigest()
 
 
 def _load(path, advice):
     """The network of a file that `save_weights` wrote, and what it was trained on."""
     if not path.exists():
         raise FileNotFoundError(f"Expected the weights of a network in {path}; found none: {advice}.")
-    with h5py.File(path) as file:
-        kept = dict(file.attrs)
-    model = build_model(kept["network"], **json.loads(kept["options"]))
-    model.load_weights(path)
+    try:
+        with h5py.File(path) as file:
+            kept, checksum = dict(file.attrs), _checksum(file)
+        if kept["sha256"] != checksum or not re.fullmatch(rf"{{({_OPTION}(, {_OPTION})*)?}}", kept["options"]):
+            raise ValueError("another checksum or unknown options")
+        model = build_model(kept["network"], **json.loads(kept["options"]))
+        model.load_weights(path)
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(f"Expected the weights of a network in {path}; found a damaged file: {advice}.") from error
     return model, kept["source"]

@@ -1,8 +1,9 @@
 """A reader's own picture, from wherever it is, to the pixels a model sees and to its answer."""
 
-import importlib
+import contextlib
 import os
 import re
+import struct
 import threading
 import time
 import warnings
@@ -20,12 +21,14 @@ from scipy.special import softmax
 from utils import download, machine
 from utils.data import CLASS_NAMES
 from utils.evaluation import are_probabilities, energy
+from utils.networks import PIXEL_MEAN
 from utils.training import predict_views
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000
+MOST_PARTS = 5_000
 WAYS = ("crop", "squash", "pad")
-PAD_COLOUR = (125, 123, 114)  # mean of the 50,000 training images, the least telling colour
+PAD_COLOUR = tuple(round(mean) for mean in PIXEL_MEAN)  # the least telling colour
 
 _PATH, _BYTES = str | os.PathLike, bytes | bytearray | memoryview
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -62,6 +65,8 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
     content = None if isinstance(source, Image.Image) else _read(source, seconds)
     if content and len(content) > MOST_BYTES:
         raise _refusal(source, f"at most {MOST_BYTES / 1e6:.0f} MB", "more", f"{_CONVERT} in a smaller size")
+    if content and _parts(content) > MOST_PARTS:
+        raise _refusal(source, "at most 50 scans or 5,000 strips or tiles", "more", _CONVERT)
     try:
         with _one_at_a_time, warnings.catch_warnings(action="ignore"), machine.native_log_discarded():
             image = source if content is None else Image.open(BytesIO(content), formats=_FORMATS)
@@ -84,17 +89,20 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
 def gather(choice, *, seconds=10):
     """Read what a reader chose; unreadable ones among several pictures stop nothing, and are printed.
 
-    The choice is what `load_image` reads, a folder, or a dict by name; in Colab also "upload", or a path of the Google
-    Drive, which it asks to connect. Several pictures are read at the same time and reduced to sides of 512 pixels, so
-    that a thousand fit into memory; a model sees the same up to rounding. The `Pictures` are in the order of the file
-    names or of the dict, of which alone there may be none.
+    The choice is what `load_image` reads, a folder, or a dict by name, as Colab's `files.upload()` returns it. Several
+    pictures are read at the same time and reduced to sides of 512 pixels, so that a thousand fit into memory; a model
+    sees the same up to rounding. The `Pictures` are in the order of the file names or of the dict; of a dict, all may
+    be unreadable.
     """
     sources = choice if isinstance(choice, Mapping) else _sources(choice)
     options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else MOST_PIXELS}
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         coming = {name: pool.submit(load_image, source, **options) for name, source in sources.items()}
-    errors = {name: picture.exception() for name, picture in coming.items() if picture.exception()}
-    if len(errors) == len(sources) and sources is not choice:
+        errors = {name: picture.exception() for name, picture in coming.items() if picture.exception()}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl+C waits for nothing
+    if not sources or len(errors) == len(sources) and sources is not choice:
         nothing = _refusal(choice, "at least one picture", "none", f"choose one of the formats {', '.join(_FORMATS)}")
         raise next(iter(errors.values()), nothing)
     if errors:
@@ -104,7 +112,7 @@ def gather(choice, *, seconds=10):
 
 
 def to_cifar_size(image, how="crop"):
-    """Reduce a picture to uint8 pixels of shape (32, 32, 3), each an average so that fine patterns become even.
+    """Reduce a picture to uint8 pixels of shape (32, 32, 3), by a filter (Lanczos) that evens out fine patterns.
 
     Args:
         image: a uint8 array of shape (height, width, 3), or what `load_image` reads.
@@ -128,7 +136,7 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
     picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size; for
     `views` see `predict_views`. The score, "energy" (its negative) or "confidence", is higher for what looks known, and
-    below the threshold a picture is not; `utils.evaluation.rejection_threshold` chooses one.
+    below the threshold a picture is not; notebook 06 chooses one from validation images.
 
     Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess,
     score, known (with a threshold), the probability of every class, and the reason where one is unreadable.
@@ -156,23 +164,16 @@ def _refusal(source, expected, found, remedy, kind=ValueError):
 
 def _name(source):
     name = os.fspath(source) if isinstance(source, _PATH) else str(getattr(source, "name", "the picture"))
-    name = " ".join(name.split())
+    name = re.sub(r"(?<=//)[^/@]*@", "", " ".join(name.split()))  # without a password
     return name if len(name) <= 200 else f"{name[:80]}…"
 
 
 def _sources(choice):
     """What a reader chose, as a dict from name to what `load_image` reads."""
-    name = _name(choice)
-    try:
-        if name.startswith("/content/drive/") and not os.path.ismount("/content/drive"):
-            importlib.import_module("google.colab.drive").mount("/content/drive")
-        if name == "upload":
-            return importlib.import_module("google.colab.files").upload()
-    except ImportError:
-        raise _refusal(choice, "Google Colab", "another place", "give the path of a picture or its address") from None
     if isinstance(choice, _PATH) and os.path.isdir(os.path.expanduser(choice)):
         paths = sorted(Path(choice).expanduser().glob("[!.]*.*"))
         return {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
+    name = _name(choice)
     return {Path(name.partition("?")[0]).name or name: choice}
 
 
@@ -198,23 +199,17 @@ def _read(source, seconds):
 
 
 def _read_address(address, seconds):
-    content, end = bytearray(), time.monotonic() + seconds
-
-    def on_answer(response, **_):
-        if response.is_redirect:
-            response.close()  # what comes with it is not wanted, and may have no end
-        if time.monotonic() > end:
-            raise requests.Timeout
-
     # Some hosts, Wikimedia Commons among them, refuse a program that does not say what it is.
     agent = f"cifar10-tutorial (reads one picture) {requests.utils.default_user_agent()}"
-    options = {"headers": {"User-Agent": agent, "Accept-Encoding": "identity"}, "hooks": {"response": on_answer}}
+    headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
+    content, end = bytearray(), time.monotonic() + seconds
     try:
-        with requests.get(address, stream=True, timeout=seconds, **options) as response:
-            reason = "" if response.ok else f"the server answered {response.status_code} {response.reason}"
+        with download.ask(address, seconds, headers=headers, timeout=seconds) as response:
+            reason = "" if response.ok else f"the server answered {response.status_code} {response.reason!a:.80}"
             while response.ok and len(content) <= MOST_BYTES and (chunk := response.raw.read1(1 << 16)):
                 content += chunk
-                on_answer(response)
+                if time.monotonic() > end:
+                    raise TimeoutError
     except Exception as error:
         reason = f"nothing complete within {seconds} s" if time.monotonic() > end else download.why(error)
     if reason:
@@ -223,12 +218,30 @@ def _read_address(address, seconds):
     return bytes(content)
 
 
+def _parts(content):
+    """How many parts, each of which takes its time, make up a picture: scans of a JPEG, strips or tiles of a TIFF."""
+    if content.startswith(b"\xff\xd8"):
+        return content.count(b"\xff\xda") * MOST_PARTS // 50  # each scan can be of the whole picture
+    if not content.startswith((b"II*\0", b"MM\0*")):
+        return 0
+    order, parts = "<" if content.startswith(b"I") else ">", 0
+    with contextlib.suppress(struct.error):  # only the beginning of one, as is found later
+        start = struct.unpack_from(f"{order}I", content, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", content, start)[0]):
+            tag, _, count = struct.unpack_from(f"{order}HHI", content, start + 2 + 12 * entry)
+            parts = max(parts, count if tag in (273, 279, 324, 325) else 0)
+    return parts
+
+
 def _plain(image):
     """RGB of 8 bit, on white; Pillow would cut off pixels of 16 or 32 bit at 255."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        pixels = np.nan_to_num(np.asarray(image)).astype(np.float64)
+        pixels = np.asarray(image).astype(np.float32)
+        np.nan_to_num(pixels, copy=False)
         low, high = (0, 65_535) if image.mode.startswith("I;16") else (pixels.min(), pixels.max())
-        image = Image.fromarray(np.round((pixels - low) * (255 / ((high - low) or 1))).astype(np.uint8))
+        pixels -= low
+        pixels *= 255 / ((high - low) or 1)
+        image = Image.fromarray(np.round(pixels, out=pixels).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -254,7 +267,8 @@ def _files_and_pixels(images, how):
         files.append(os.fspath(image) if isinstance(key, int) and isinstance(image, _PATH) else key)
         pixels.append(to_cifar_size(image, how))
     if not files:
-        raise _refusal("classify", "at least one picture", "none", "give it a picture or a list of them")
+        found = "; ".join(getattr(images, "unreadable", {}).values()) or "none"
+        raise _refusal("classify", "at least one picture", found, "give it a picture or a list of them")
     return files, np.array(pixels)
 
 

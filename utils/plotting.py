@@ -1,8 +1,7 @@
 """The figures that several notebooks draw: data in, a Figure out, never shown here.
 
 Blue means right or training, vermillion wrong or validation, and a word or a line style always says the same. Colours:
-Wong 2011, "Points of view: Color blindness", Nature Methods 8, 441; vermillion and green darkened for text on white,
-green so far that it differs from grey for people who see no green.
+Wong 2011, "Points of view: Color blindness", Nature Methods 8, 441, darkened for text on white and told apart by all.
 """
 
 from contextlib import contextmanager
@@ -137,74 +136,21 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
 def _draw_prediction(picture, bars, image, probabilities, label):
     if label not in range(len(CLASS_NAMES)):
         raise ValueError(f"label {label}: expected the true class, an integer from 0 to {len(CLASS_NAMES) - 1}.")
+    probabilities = np.asarray(probabilities)
+    if probabilities.shape != (len(CLASS_NAMES),) or not (0 <= probabilities.min() and probabilities.max() < 1.001):
+        found = f"shape {probabilities.shape}, {probabilities.min():.3g} to {probabilities.max():.3g}"
+        remedy = "scipy.special.softmax makes them of logits."
+        raise ValueError(f"expected {len(CLASS_NAMES)} probabilities from 0 to 1, found {found}; {remedy}")
     answer = int(np.argmax(probabilities))
     verdict, colour = ("right", BLUE) if answer == label else ("wrong", VERMILLION)
-    _draw_bars(bars, CLASS_NAMES, probabilities, colour)
-    bars.set_xlim(0, 1)
+    colours = np.where(np.arange(len(CLASS_NAMES)) == answer, colour, GREY)
+    bars.barh(CLASS_NAMES, probabilities, color=colours)
+    bars.invert_yaxis()
+    bars.set(xlim=(0, 1), xlabel="probability")
+    bars.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     if not bars.get_subplotspec().is_last_row():
         bars.set_xlabel("")
     picture.imshow(_pixels(image))
     picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, loc="left")
     picture.set(xticks=[], yticks=[], anchor="N")
     picture.set_xlabel(f"truth: {CLASS_NAMES[label]}", loc="left")
-
-
-def _draw_bars(axis, names, probabilities, colour):
-    """Draw a bar for each class, the answer's in `colour`, and return the bars."""
-    probabilities = np.asarray(probabilities)
-    if probabilities.shape != (len(names),) or not (0 <= probabilities.min() and probabilities.max() < 1.001):
-        found = f"shape {probabilities.shape}, {probabilities.min():.3g} to {probabilities.max():.3g}"
-        remedy = "scipy.special.softmax makes them of logits."
-        raise ValueError(f"expected {len(names)} probabilities from 0 to 1, found {found}; {remedy}")
-    colours = np.where(np.arange(len(names)) == probabilities.argmax(), colour, GREY)
-    drawn = axis.barh(names, probabilities, color=colours)
-    axis.invert_yaxis()
-    axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axis.set_xlabel("probability")
-    return drawn
-
-
-def photo_answer(photo, pixels, probabilities, heading):
-    """Show a reader's photo, the pixels that the model gets of it, and the probabilities of the classes; never marked.
-
-    The photo is a PIL image or uint8 (height, width, 3), pixels are uint8 (32, 32, 3), probabilities a Series whose
-    index names the classes.
-    """
-    with unmarked():
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 3.2), width_ratios=(1.3, 1, 1.2))
-    for axis, image, caption in ((left, _pixels(photo), "the photo"), (middle, _pixels(pixels), "what the model gets")):
-        axis.imshow(image)
-        axis.set(title=caption, anchor="N", xticks=[], yticks=[], xlabel=f"{image.shape[1]} × {image.shape[0]} pixels")
-    drawn = _draw_bars(right, probabilities.index, probabilities, BLUE)
-    right.bar_label(drawn, [f"{share:.0%}" for share in probabilities], padding=3, fontsize=SMALL)
-    right.set_xlim(0, 1.25)
-    right.set_title(f"answer: {probabilities.idxmax()}", color=BLUE)
-    figure.suptitle(heading)
-    return figure
-
-
-def heat_map(matrix, heading, label, digits=0, mistakes_only=False):
-    """Draw a confusion matrix, every number in its cell.
-
-    The matrix is a square DataFrame, one row a true class, one column an answer; `label` says what its numbers are.
-    With `mistakes_only` the diagonal stays without colour, so that the scale is that of the mistakes.
-    """
-    if list(matrix.index) != list(matrix.columns):
-        raise ValueError(f"expected the same classes in rows and columns, found a matrix of {matrix.shape}.")
-    figure, axis = plt.subplots(figsize=(WIDTH, 7))
-    shown = np.ma.masked_where(np.eye(len(matrix), dtype=bool) & mistakes_only, matrix)
-    cells = axis.pcolormesh(shown, cmap="Blues", vmin=0, edgecolors="white", linewidth=0.5)
-    for (row, column), number in np.ndenumerate(matrix):
-        text = axis.text(column + 0.5, row + 0.5, f"{number:.{digits}f}", ha="center", va="center", fontsize=SMALL)
-        text.set_color("white" if cells.norm(number) > 0.715 else "black")  # both have a contrast of 4.5 to 1 there
-        if mistakes_only and row == column:
-            text.set_color(GREY)
-    names, middles = list(matrix.columns), np.arange(len(matrix)) + 0.5
-    axis.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
-    axis.set_yticks(middles, names)
-    axis.set(xlabel="what the model answers", ylabel="what it is", title=heading, facecolor="#EEEEEE")
-    axis.spines[:].set_visible(False)
-    axis.tick_params(length=0)
-    axis.invert_yaxis()
-    figure.colorbar(cells, label=label).outline.set_visible(False)
-    return figure

@@ -35,11 +35,10 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def whitening_kernel(images, size=2, smallest=5e-4):
-    """A first convolution whose outputs are uncorrelated and of equal variance on natural patches.
+    """A first convolution whose outputs are uncorrelated and of equal variance on patches of normalised images.
 
-    Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue; its negative
-    follows, since the activation after it cuts off one side. Images are normalised, float (n, height, width, 3), some
-    thousands; `smallest` is added to every eigenvalue, so that noise is not blown up.
+    Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue, to which
+    `smallest` is added so that noise is not blown up; its negative follows, since an activation cuts off one side.
 
     Source: Jordan 2024, section 3.2.
     """
@@ -108,10 +107,14 @@ def load_run(name):
     if not path.exists():
         known = ", ".join(sorted(run.stem for run in RUNS.glob("*.json"))) or "none"
         raise FileNotFoundError(f"load_run: no record {name!r} in models/runs; there are: {known}.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"load_run: expected a record in {path}, found a damaged file: train it anew.") from error
 
 
 def load_runs(name):
     """Read the records of one recipe of `models/train.py`, at least one, in the order of their seeds."""
-    seeds = sorted(int(path.stem.rpartition("seed")[2]) for path in RUNS.glob(f"{name}-seed*.json"))
+    endings = (path.stem.rpartition("seed")[2] for path in RUNS.glob(f"{name}-seed*.json"))
+    seeds = sorted(int(seed) for seed in endings if seed.isdecimal())  # not the copies that browsers call "… (1)"
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]

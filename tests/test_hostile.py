@@ -1,0 +1,319 @@
+"""Whatever strangers' files, kills and slips do: no crash, no endless wait, bounded memory, one clear sentence.
+
+`make test` runs a short, seeded part; all of it, in about an hour: `pytest -m slow -n 0 tests/test_hostile.py`.
+"""
+
+import gzip
+import io
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from notebooks.checks import check
+from tests.fake_cifar10 import fake_folder, numbers_of, python2_pickle
+from tests.limited_disk import ROOT, run_python
+from utils import data, download
+
+SECONDS, GIGABYTE = 30, 1_000_000_000
+
+
+def amounts(few, many):
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)])
+
+
+def in_a_limited_process(attack, count):
+    """Run an attack of this file where 1 GB more than at its start, or 30 seconds for one input, end the process."""
+    code = f"from tests import test_hostile\ntest_hostile.{attack.__name__}({count})"
+    finished = run_python(code, timeout=7_200, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    assert finished.returncode == 0, finished.stderr[-2_000:]
+    return finished.stdout
+
+
+def limit():
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + GIGABYTE, resource.RLIM_INFINITY))
+
+
+def mutated(content, generator):
+    """Bytes with one to four damages: other bytes, a piece cut out, doubled, moved, or replaced by extreme values."""
+    content = bytearray(content)
+    for _ in range(generator.randint(1, 4)):
+        start = generator.randrange(len(content) + 1)
+        end = min(len(content), start + generator.choice((1, 1, 2, 4, 8, 64, len(content))))
+        piece, place = content[start:end], generator.randrange(len(content) + 1)
+        extreme = generator.choice((b"\0", b"\xff", b"\x7f", generator.randbytes(1))) * len(piece)
+        kind = generator.randrange(4)
+        if kind == 0:
+            content[start:end] = extreme
+        elif kind == 1:
+            del content[start:end]
+        else:
+            content[place : place if kind == 2 else place + len(piece)] = piece[:1_000]
+    return bytes(content)
+
+
+def refusals(inputs, read):
+    """Give every input to `read` within the time; whatever it refuses must be a ValueError of one clear sentence."""
+    limit()
+    refused = 0
+    for content in inputs:
+        signal.alarm(SECONDS)
+        try:
+            read(content)
+        except ValueError as error:
+            refused += 1
+            assert "expected" in str(error) and len(str(error)) < 1_000, str(error)[:2_000]
+    signal.alarm(0)
+    print(refused)
+
+
+def pickles(count):
+    generator, rows = random.Random(count), np.zeros((2, 3072), np.uint8)
+    small = {b"data": np.zeros((2, 4), np.uint8), b"labels": [3, 7], b"names": ["a", b"b", (1, 2.5), None, True]}
+    whole = [pickle.dumps(small, protocol) for protocol in range(6)] + [python2_pickle(rows, [3, 7])[:400]]
+    inputs = (mutated(generator.choice(whole), generator) for _ in range(count))
+    refusals(inputs, lambda content: download.parse_batch("data_batch_1", content))
+
+
+def archives(count):
+    generator, packed = random.Random(count), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in (*download.BATCH_NAMES, "x" * 150):
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = 700
+            archive.addfile(member, io.BytesIO(pickle.dumps({b"data": np.zeros((20, 30), np.uint8)})))
+    path, whole = data.cache_folder() / "hostile.tar.gz", packed.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def read(content):
+        path.write_bytes(content)
+        data.read_batches(path)
+
+    packings = (lambda: mutated(whole, generator), lambda: gzip.compress(mutated(whole, generator), 1))
+    broken = (lambda: mutated(gzip.compress(whole, 1), generator),)
+    refusals((generator.choice(packings + broken)() for _ in range(count)), read)
+
+
+def pictures(count):
+    from utils import photos
+
+    generator = random.Random(count)
+    waves = np.uint8(127 + 120 * np.sin(np.arange(60 * 80 * 3) / 50)).reshape(60, 80, 3)
+    forms = [(Image.fromarray(waves), form, {}) for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
+    forms += [(forms[0][0], "JPEG", {"progressive": True}), (forms[0][0], "TIFF", {"compression": "tiff_lzw"})]
+    forms += [(Image.fromarray(waves[..., 0].astype(np.uint16) * 257), form, {}) for form in ("PNG", "TIFF")]
+    whole = []
+    for image, form, options in forms:
+        image.save(file := io.BytesIO(), form, **options)
+        whole.append(file.getvalue())
+
+    def read(content):
+        image = photos.load_image(content)
+        assert image.mode == "RGB" and 0 < image.width * image.height <= photos.MOST_PIXELS
+
+    refusals((mutated(generator.choice(whole), generator) for _ in range(count)), read)
+
+
+def tar_of(headers, size=0):
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="w", compresslevel=1) as file:
+        for content in (*headers, *[bytes(1_000_000)] * (size // 1_000_000)):
+            file.write(content)
+    return packed.getvalue()
+
+
+def long_name():
+    header = tarfile.TarInfo("data_batch_1")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2_000_000_000
+    return tar_of([header.tobuf()], header.size)
+
+
+def jpeg_of_scans(count):
+    Image.new("RGB", (2_000, 2_000)).save(file := io.BytesIO(), "JPEG", progressive=True)
+    scan = file.getvalue()[file.getvalue().rindex(b"\xff\xda") : -2]
+    return file.getvalue()[:-2] + scan * count + b"\xff\xd9"
+
+
+def tiff_of_strips(count):
+    numbers = ((256, 1), (257, count), (258, 8), (259, 1), (262, 1), (273, None), (277, 1), (278, 1), (279, None))
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(numbers))
+    for tag, value in numbers:
+        content += struct.pack("<HHII", tag, 4, count if value is None else 1, 122 if value is None else value)
+    return content + bytes(4) + struct.pack("<I", 1) * count
+
+
+def deep_16_bit():
+    Image.fromarray(np.zeros((7_000, 7_000), np.uint16)).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+def lists_of_lists():
+    levels = (b"]q%c(" % level + b"h%c" % (level - 1) * 50 + b"e" for level in range(1, 9))
+    return b"\x80\x02}U\x06labels]q\0" + b"".join(levels) + b"s."
+
+
+PICKLES = {  # what takes gigabytes, half a minute or the whole process where it is believed
+    "a place in memory by its number": lambda: b"\x80\x02]r\xff\xff\xff\x0f.",
+    "bytes by their number": lambda: b"\x80\x05\x96" + (1 << 33).to_bytes(8, "little") + b".",
+    "nested tuples as a key": lambda: b"\x80\x02})" + b"\x85" * 90_000 + b"K\x01s.",
+    "lists of lists of lists": lists_of_lists,
+    "a dtype set": lambda: b"cnumpy\ndtype\n(U\x02O8K\0K\x01tR" + b"(K\x03U\x01|NNNJ\xff\xff\xff\x7fK?tb" * 2 + b".",
+    "many empty lists": lambda: b"]" * 60_000_000 + b".",
+}  # fmt: skip
+ARCHIVES = {
+    "a name of 2 GB": long_name,
+    "a million headers": lambda: tar_of([tarfile.TarInfo("a").tobuf()] * 1_000_000),
+}
+PICTURES = {
+    "900 scans in a JPEG": lambda: jpeg_of_scans(900),
+    "two million strips in a TIFF": lambda: tiff_of_strips(2_000_000),
+    "49 megapixels of 16 bit": deep_16_bit,
+}
+
+
+def explode(bombs, read):
+    limit()
+    for name, make in bombs.items():
+        content = make()
+        signal.alarm(SECONDS)
+        try:
+            read(content)
+            print(name, "is read", sep=": ")
+        except ValueError as error:
+            print(name, str(error)[:300], sep=": ")
+        signal.alarm(0)
+
+
+def burst(count):
+    path = data.cache_folder() / "hostile.tar.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    explode(PICKLES, lambda content: download.parse_batch("data_batch_1", content))
+    explode(ARCHIVES, lambda content: data.read_batches(path) if path.write_bytes(content) else None)
+
+
+def burst_pictures(count):
+    from utils import photos
+
+    explode(PICTURES, photos.load_image)
+
+
+def test_what_is_built_to_burst_is_refused_in_bounded_time_and_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    lines = in_a_limited_process(burst, 0).splitlines() + in_a_limited_process(burst_pictures, 0).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [*PICKLES, *ARCHIVES, *PICTURES]
+    assert all(": expected" in line for line in lines[:-1]), lines
+
+
+@pytest.mark.parametrize("attack, count", [(pickles, 20_000), (archives, 200), (pictures, 300)])
+def test_damaged_files_are_refused_in_a_sentence(attack, count, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    assert int(in_a_limited_process(attack, count)) > count / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack, count", [(pickles, 1_000_000), (archives, 2_000), (pictures, 6_000)])
+def test_many_damaged_files_are_refused_in_a_sentence(attack, count, tmp_path, monkeypatch):
+    test_damaged_files_are_refused_in_a_sentence(attack, count, tmp_path, monkeypatch)
+
+
+@amounts(100, 5_000)
+def test_a_damaged_cache_never_gives_other_images(count, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    generator = random.Random(count)
+    built = np.arange(30 * 3072).astype(np.uint8).reshape(30, 32, 32, 3), np.arange(30, dtype=np.int32), "a test"
+    for _ in range(count):
+        data.open_or_build("name", "state", lambda: built)
+        (folder,) = (path for path in tmp_path.glob("name/*") if path.is_dir())
+        file = generator.choice([folder / "images", folder / "labels"])
+        cut = file.read_bytes()[: generator.randrange(file.stat().st_size)]
+        file.write_bytes(cut + generator.choice([b"", b"\0" * generator.randrange(10_000)]))
+        if file.stat().st_size in (30 * 3072, 30 * 4):
+            continue
+        images, labels, _ = data.open_or_build("name", "state", lambda: built)
+        assert (images == built[0]).all() and (labels == built[1]).all()
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def raising(error):
+    def answer(*_, **__):
+        raise error
+
+    return answer
+
+
+NUMBERS = [np.nan, np.inf, -np.inf, -1, 10**400, np.float32("nan"), np.array([]), np.full((4, 4), np.nan), 1j]
+THINGS = [None, True, "text", "x" * 5_000_000, b"\xff", [], {}, (), [[1], [2, 3]], object(), "\ud800", len, range(3)]
+ERRORS = [SystemExit(3), GeneratorExit(), Unprintable(), MemoryError(), RecursionError(), ValueError("x" * 5_000_000)]
+ANSWERS = NUMBERS + THINGS + [raising(error) for error in ERRORS]
+ANSWERS += [lambda *_, value=value: value for value in (np.nan, None, "x" * 5_000_000, [np.nan] * 10, object(), 0)]
+ANSWERS += [int, lambda *given: given[0], lambda *given: given[-1], lambda *given: given, lambda: 0, lambda one: one]
+
+
+def test_no_answer_to_an_exercise_stops_a_notebook_or_is_right_by_accident(capsys):
+    check("none", 0)
+    exercises = capsys.readouterr().out.partition("there are: ")[2].rstrip(".\n").split(", ")
+    assert len(exercises) * len(ANSWERS) >= 840
+    for exercise in exercises:
+        for answer in ANSWERS:
+            check(exercise, answer)
+            printed = capsys.readouterr().out
+            assert printed.startswith(f"Exercise {exercise}: not yet. ") and len(printed) < 1_000, (exercise, answer)
+
+
+@amounts(10, 300)
+def test_loads_killed_at_random_leave_nothing_wrong(count, tmp_path):
+    generator = random.Random(count)
+    settings = os.environ | {"CIFAR10_DIR": str(fake_folder()), "TUTORIAL_CACHE": str(tmp_path)}
+    load = [sys.executable, "-c", "from utils.data import load_cifar10; load_cifar10()"]
+    running = []
+    for _ in range(count):
+        running.append(subprocess.Popen(load, cwd=ROOT, env=settings))
+        time.sleep(generator.uniform(0, 2))
+        if len(running) == 5:
+            victim = running.pop(generator.randrange(5))
+            victim.kill()
+            assert victim.wait() in (0, -signal.SIGKILL)
+    assert [process.wait() for process in running] == [0] * len(running)
+    code = "from utils.data import load_cifar10; import numpy; numpy.save('{0}', load_cifar10().x_test)"
+    assert run_python(code.format(tmp_path / "test.npy"), env=settings).returncode == 0
+    assert numbers_of(np.load(tmp_path / "test.npy")).tolist() == list(range(50_000, 60_000))
+
+
+@pytest.mark.slow
+def test_trainings_killed_at_random_end_as_an_unbroken_one(tmp_path):
+    from tests.test_train import TRAIN
+
+    generator = random.Random(0)
+
+    def start(name):
+        command = [sys.executable, "-c", TRAIN, str(tmp_path / name)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert start("whole").wait() == 0
+    seconds = time.monotonic() - begun
+    whole = json.loads((tmp_path / "whole" / "history.json").read_text())["loss"]
+    for number in range(20):
+        killed = start(f"{number}")
+        time.sleep(generator.uniform(0, seconds))
+        killed.kill()
+        killed.wait()
+        assert start(f"{number}").wait() == 0
+        history = json.loads((tmp_path / f"{number}" / "history.json").read_text())
+        np.testing.assert_allclose(history["loss"], whole, atol=2e-5)
