@@ -3,19 +3,16 @@
 from pathlib import Path
 
 import matplotlib
-import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from tests.tools import form
+from utils import plotting
+from utils.data import CLASS_NAMES
 
 matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-from utils import plotting  # noqa: E402
-from utils.data import CLASS_NAMES  # noqa: E402
 
 STYLE = Path(plotting.__file__).with_name("tutorial.mplstyle")
 MARKED = {"figure.hooks": ["utils.data:mark_as_stand_in"]}
@@ -33,8 +30,8 @@ UNSURE = [0.1] * 10
 
 @pytest.fixture(autouse=True)
 def style():
-    with matplotlib.rc_context({"figure.max_open_warning": 0}):
-        matplotlib.style.use(STYLE)
+    with plt.rc_context({"figure.max_open_warning": 0}):
+        plt.style.use(STYLE)
         yield
     plt.close("all")
 
