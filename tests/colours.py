@@ -2,7 +2,8 @@
 
 import matplotlib.colors
 import numpy as np
-from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2xyz, xyz2lab
+from skimage.color.colorconv import rgb_from_xyz, xyz_from_rgb
 
 # Machado, Oliveira and Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
 # IEEE Transactions on Visualization and Computer Graphics 15(6), table 1, severity 1.0; for linear RGB.
@@ -14,24 +15,18 @@ VISION = {
 }
 
 
-def linear(colour):
-    """Linear red, green and blue, 0 to 1, of anything that Matplotlib takes for a colour."""
-    channels = np.array(matplotlib.colors.to_rgb(colour))
-    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+def xyz(colour):
+    """CIE XYZ, whose Y is the luminance, of anything that Matplotlib takes for a colour."""
+    return rgb2xyz(matplotlib.colors.to_rgb(colour))
 
 
 def contrast(one, other):
     """Contrast of two colours, 1 to 21. Source: Web Content Accessibility Guidelines 2.1, success criterion 1.4.3."""
-    darker, lighter = sorted(linear(colour) @ (0.2126, 0.7152, 0.0722) for colour in (one, other))
+    darker, lighter = sorted(xyz(colour)[1] for colour in (one, other))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def difference(one, other, vision="normal"):
     """CIEDE2000 difference of two colours as somebody sees them; about 1 is the least that can be noticed."""
-    seen = [np.clip(np.array(VISION[vision]) @ linear(colour), 0, 1) for colour in (one, other)]
-    return float(deltaE_ciede2000(*(rgb2lab(standard(channels)) for channels in seen)))
-
-
-def standard(channels):
-    """Standard RGB, 0 to 1, of linear red, green and blue."""
-    return np.where(channels <= 0.0031308, 12.92 * channels, 1.055 * channels ** (1 / 2.4) - 0.055)
+    seen = [np.clip(VISION[vision] @ rgb_from_xyz @ xyz(colour), 0, 1) for colour in (one, other)]
+    return float(deltaE_ciede2000(*(xyz2lab(xyz_from_rgb @ linear) for linear in seen)))

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -34,14 +35,11 @@ def pixels_and_classes(count, seed=4):
 
 # Pictures of none of the classes
 
-
-@pytest.fixture(scope="module")
-def images():
-    return pixels_and_classes(64)[0]
+IMAGES = pixels_and_classes(512)[0]
 
 
-def make(kind, images, seed=SEED):
-    return kind(tf.constant(images), tf.constant(images[::-1]), seed).numpy()
+def make(kind, images, others=IMAGES, seed=SEED):
+    return kind(tf.constant(images), tf.constant(others[: len(images)]), seed).numpy()
 
 
 def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully():
@@ -52,45 +50,33 @@ def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully(
     assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)
 
 
-def test_the_first_images_become_unknowns_and_the_others_stay(images):
-    labels = np.eye(10, dtype=np.float32)[np.arange(64) % 10]
-    made, unsure = with_unknowns(tf.constant(images), tf.constant(labels), SEED, share=0.25)
-    assert made.shape == images.shape and made.dtype == np.uint8
-    assert (made[:16].numpy() != images[:16]).any(axis=(1, 2, 3)).all()
-    assert (made[16:].numpy() == images[16:]).all()
-    np.testing.assert_allclose(unsure[:16], 0.1)
-    assert (unsure[16:].numpy() == labels[16:]).all()
-
-
-def test_all_kinds_occur(images):
-    batch = np.repeat(images, 8, axis=0)
-    made = with_unknowns(tf.constant(batch), tf.zeros((512, 10)), SEED, share=0.5)[0].numpy()[:256]
+def test_the_first_images_become_unknowns_of_all_kinds_and_the_others_stay():
+    labels = np.eye(10, dtype=np.float32)[np.arange(512) % 10]
+    changed = with_unknowns(tf.constant(IMAGES), tf.constant(labels), SEED, share=0.5)
+    made, unsure = (tensor.numpy() for tensor in changed)
+    assert made.shape == IMAGES.shape and made.dtype == np.uint8
+    assert (made[256:] == IMAGES[256:]).all() and (unsure[256:] == labels[256:]).all()
+    np.testing.assert_allclose(unsure[:256], 0.1)
+    shares = []
     for number, kind in enumerate(KINDS):
-        alike = kind(tf.constant(batch[:256]), tf.constant(batch[256:]), SEED + [number, 1]).numpy() == made
-        assert 0.15 < alike.all(axis=(1, 2, 3)).mean() < 0.35  # a quarter of 256: a standard deviation of 0.027
-
-
-def test_integer_labels_are_refused(images):
-    with pytest.raises(ValueError, match=r"expected one-hot labels, \(batch, classes\); found shape \(64,\)"):
-        with_unknowns(tf.constant(images), tf.zeros(64, tf.int32), SEED)
-
-
-@pytest.mark.parametrize("kind", [jumble, magnify, leaves], ids=lambda kind: kind.__name__)
-def test_the_seed_decides(kind, images):
-    assert (make(kind, images) == make(kind, images)).all()
-    assert (make(kind, images) != make(kind, images, tf.constant([5, 6]))).any()
+        alike = make(kind, IMAGES[:256], IMAGES[256:], SEED + [number, 1]) == made[:256]
+        shares.append(alike.all(axis=(1, 2, 3)).mean())
+    assert 0.15 < min(shares) < max(shares) < 0.35  # a quarter of 256: a standard deviation of 0.027
+    assert sum(shares) == 1
+    with pytest.raises(ValueError, match=r"expected one-hot labels, \(batch, classes\); found shape \(512,\)"):
+        with_unknowns(tf.constant(IMAGES), tf.zeros(512, tf.int32), SEED)
 
 
 def test_a_blend_is_the_mean_of_both_the_second_upside_down():
     top = np.zeros((1, 32, 32, 3), np.uint8)
     top[:, :16] = 200
-    assert (make(blend, top) == 100).all()
+    assert (make(blend, top, top) == 100).all()
 
 
 def test_a_jumble_holds_sixteen_different_tiles_of_both_images():
     values = np.arange(32, dtype=np.uint8).reshape(2, 1, 4, 4, 1).repeat(3, axis=-1)
     first, second = values.repeat(8, axis=2).repeat(8, axis=3)
-    tiles = jumble(tf.constant(first), tf.constant(second), SEED).numpy()[0, ::8, ::8, 0]
+    tiles = make(jumble, first, second)[0, ::8, ::8, 0]
     assert len(np.unique(tiles)) == 16 and tiles.max() >= 16 > tiles.min()
     assert (tiles.ravel() != np.sort(tiles.ravel())).any()
 
@@ -102,9 +88,8 @@ def test_magnified_are_a_fifth_to_two_fifths_of_the_width():
     assert 0.18 * 248 < spans.min() < spans.max() < 0.42 * 248
 
 
-def test_leaves_cover_most_of_an_image_but_not_all(images):
-    white = tf.fill(images.shape, tf.constant(255, tf.uint8))
-    covered = leaves(white, tf.constant(images), SEED).numpy() != 255
+def test_leaves_cover_most_of_an_image_but_not_all():
+    covered = make(leaves, np.full((64, 32, 32, 3), 255, np.uint8)) != 255
     assert 0.5 < covered.any(axis=-1).mean() < 0.98
 
 
@@ -114,8 +99,7 @@ def test_leaves_cover_most_of_an_image_but_not_all(images):
 def learn(recipe, epochs, checkpoints=None):
     """Train on a few random images, whose labels cannot be learned beyond learning by heart."""
     classes = np.random.default_rng(5).integers(0, 10, 300).astype(np.int32)
-    images = pixels_and_classes(300)[0]
-    parts = images[:200], classes[:200], images[200:], classes[200:], None, None
+    parts = IMAGES[:200], classes[:200], IMAGES[200:300], classes[200:], None, None
     return train.train(recipe, Cifar10(*parts, source="random pixels"), epochs, checkpoints=checkpoints, verbose=0)
 
 
@@ -130,6 +114,7 @@ def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp
     model, history = learn(recipe, 30, tmp_path)
     best = int(np.argmin(history["val_loss"]))
     assert len(history["val_loss"]) == best + 1 + 2 < 30
+    assert len(list(tmp_path.glob("*.weights.h5"))) == 2  # the newest and the best
     newest, kept = (stored(tmp_path, epoch, "three_conv_small") for epoch in (best + 3, best + 1))
     assert any((a != b).any() for a, b in zip(model.get_weights(), newest, strict=True))
     assert all((a == b).all() for a, b in zip(model.get_weights(), kept, strict=True))
@@ -162,42 +147,39 @@ def test_augmentation_begins_with_the_epoch_the_recipe_names():
     assert abs(history[2] - expected[2]) > 1e-3
 
 
-def test_the_fast_recipe_builds_a_network_that_trains_with_its_own_settings():
-    pixels, classes = pixels_and_classes(520)
-    network = train.build(RECIPES["fast_cnn"], pixels, epochs=1, seed=0)
-    assert network.dtype_policy.name == machine.fastest_precision() in ("mixed_bfloat16", "float32")
-    labels = keras.utils.to_categorical(classes[:20], 10)
-    losses = [network.train_on_batch(pixels[:20], labels)[0] for _ in range(2)]
-    assert network.count_params() == 1_973_944 and np.isfinite(losses).all()
-
-
 # The record
 
+REAL = "CIFAR-10, a copy"
 
-def random_data(source="CIFAR-10, a copy"):
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """`train.run` on random images, whose records, checkpoints and published network stay in the test's folder."""
+    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "published.weights.h5")
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+
+    def run(name, recipe, source=REAL, **options):
+        monkeypatch.setattr(train, "load_cifar10", lambda: random_data(source))
+        return train.run(name, recipe, **options)
+
+    return run
+
+
+def random_data(source=REAL):
     splits = (pixels_and_classes(count, seed) for seed, count in enumerate((1_000, 5_000, 10_000)))
     return Cifar10(*(array for split in splits for array in split), source=source)
 
 
-def run_in(folder, data, monkeypatch):
-    """Let `train.run` take these images, and keep its records, checkpoints and published network in this folder."""
-    monkeypatch.setattr(training, "RUNS", folder / "runs")
-    monkeypatch.setattr(networks, "PUBLISHED", folder / "published.weights.h5")
-    monkeypatch.setattr(train, "load_cifar10", lambda: data)
-    monkeypatch.setenv("TUTORIAL_CACHE", str(folder / "cache"))
-
-
-@pytest.mark.parametrize("source, name", [("CIFAR-10, a copy", "trial"), (STAND_IN, "trial-stand-in")])
-def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(source, name, tmp_path, monkeypatch):
-    data = random_data(source)
-    run_in(tmp_path, data, monkeypatch)
-    record = train.run("trial", replace(SMALL, views=2), seed=3, test=True, verbose=0)
+@pytest.mark.parametrize("source, name", [(REAL, "trial"), (STAND_IN, "trial-stand-in")])
+def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(source, name, run, tmp_path):
+    record = run("trial", replace(SMALL, views=2), source, seed=3, test=True, verbose=0)
     assert record == json.loads((tmp_path / "runs" / f"{name}-seed3.json").read_text())
     facts = {"name": f"{name}-seed3", "network": "three_conv_small", "parameters": 161_130, "epochs": 1, "images": 500}
     assert record.items() >= (facts | {"seed": 3, "data_source": source, "precision": "float32"}).items()
     assert "cores" in record["hardware"] and record["versions"]["keras"] == keras.__version__
     assert record["seconds"] == pytest.approx(sum(record["history"]["seconds"]), abs=0.1)
-    logits = np.load(tmp_path / "runs" / f"{name}-seed3.npz")
+    data, logits = random_data(), np.load(tmp_path / "runs" / f"{name}-seed3.npz")
     for split, labels in (("validation", data.y_validation), ("test", data.y_test)):
         assert (logits[f"{split}_labels"] == labels).all()
         assert logits[split].dtype == np.float16 and logits[split].shape == (len(labels), 10)
@@ -207,18 +189,18 @@ def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(
     assert not list((tmp_path / "cache" / "training").iterdir())
 
 
-def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_read_it(tmp_path, monkeypatch):
-    run_in(tmp_path, replace(random_data(), x_test=None), monkeypatch)
-    monkeypatch.setattr(train, "subset", lambda whole, profile: whole)
-    record = train.run("trial", SMALL, timed=False, verbose=0)
+def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_at_it(run, monkeypatch):
+    predict = Mock(wraps=train.predict_views)
+    monkeypatch.setattr(train, "predict_views", predict)
+    record = run("trial", SMALL, timed=False, verbose=0)
     assert not {"test_accuracy", "seconds"} & (set(record) | set(record["history"]))
+    assert [len(call.args[1]) for call in predict.call_args_list] == [5_000]  # the validation images
 
 
-def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
-    run_in(tmp_path, random_data(), monkeypatch)
+def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
     options = {"widths": (8, 8, 8), "depth": 3}
     recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, options=options)
-    record = train.run("published", recipe, test=True, publish=True, verbose=0)
+    record = run("published", recipe, test=True, publish=True, verbose=0)
     measured = training.predict_views(networks.load_published(), random_data().x_test)
     logits = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
     np.testing.assert_allclose(measured, logits, rtol=1e-2, atol=1e-3)
@@ -226,97 +208,55 @@ def test_a_published_run_is_measured_as_it_is_loaded(tmp_path, monkeypatch):
     assert record["precision"] == machine.fastest_precision()
 
 
-@pytest.mark.parametrize("network, source", [("fast_cnn", STAND_IN), ("three_conv_small", "CIFAR-10, a copy")])
-def test_another_network_and_one_trained_on_the_stand_in_are_not_published(network, source, tmp_path, monkeypatch):
-    run_in(tmp_path, random_data(source), monkeypatch)
+@pytest.mark.parametrize("network, source", [("fast_cnn", STAND_IN), ("three_conv_small", REAL)])
+def test_another_network_and_one_trained_on_the_stand_in_are_not_published(network, source, run, tmp_path):
     with pytest.raises(ValueError, match=f"expected a fast_cnn on CIFAR-10 to publish; found {network} on {source}"):
-        train.run("published", RECIPES[network], publish=True)
+        run("published", RECIPES[network], source, publish=True)
     assert not list(tmp_path.iterdir())
 
 
 # Kills, damage and slips
 
 
-def interrupted_run(recipe, folder, monkeypatch):
-    """Leave the checkpoints of a run that was stopped before its record; returns their folder."""
-    run_in(folder, random_data(), monkeypatch)
-    with monkeypatch.context() as context:
+def interrupt(run, recipe):
+    """Leave the checkpoints of a run that was stopped before its record."""
+    with pytest.MonkeyPatch.context() as context, pytest.raises(TypeError):
         context.setattr(train, "predict_views", None)
-        with pytest.raises(TypeError):
-            train.run("trial", recipe, verbose=0)
-    return next((folder / "cache" / "training").iterdir())
+        run("trial", recipe, verbose=0)
 
 
-CHANGES = {
-    "nothing": ({}, True),
-    "optimizer": ({"optimizer": RECIPES["regulariser-decay"].optimizer}, False),
-    "a setting of the augmentation": ({"augment": train.compose(partial(train.crop, padding=2))}, False),
-}
-
-
-@pytest.mark.parametrize("change, goes_on", CHANGES.values(), ids=CHANGES)
-def test_a_changed_recipe_never_goes_on_with_the_state_of_another(change, goes_on, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "change, goes_on",
+    [
+        ({}, True),
+        ({"optimizer": RECIPES["regulariser-decay"].optimizer}, False),
+        ({"augment": train.compose(partial(train.crop, padding=2))}, False),
+    ],
+)
+def test_a_changed_recipe_never_goes_on_with_the_state_of_another(change, goes_on, run, capsys):
     recipe = replace(SMALL, augment=train.compose(train.crop))
-    interrupted_run(recipe, tmp_path, monkeypatch)
-    train.run("trial", replace(recipe, **change), verbose=2)
+    interrupt(run, recipe)
+    run("trial", replace(recipe, **change), verbose=2)
     output = capsys.readouterr().out
     assert ("Going on where an earlier run stopped" in output, "val_loss" in output) == (goes_on, not goes_on)
 
 
 @pytest.mark.parametrize("file", ["history.json", "epoch001.weights.h5"])
-def test_a_damaged_state_is_named_and_the_training_begins_anew(file, tmp_path, monkeypatch, capsys):
-    state = interrupted_run(SMALL, tmp_path, monkeypatch) / file
+def test_a_damaged_state_is_named_and_the_training_begins_anew(file, run, tmp_path, capsys):
+    interrupt(run, SMALL)
+    (state,) = tmp_path.glob(f"cache/training/*/{file}")
     state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
-    assert train.run("trial", SMALL, verbose=2)["epochs"] == 1
+    assert run("trial", SMALL, verbose=2)["epochs"] == 1
     output = capsys.readouterr().out
     assert "cannot be read, so the training begins anew" in output and "val_loss" in output
-
-
-TRAIN = """
-import sys
-import keras
-from models import train
-from tests.test_train import pixels_and_classes
-from utils.data import Cifar10
-from utils.pipelines import flip
-
-data = Cifar10(*pixels_and_classes(400), *pixels_and_classes(100), *pixels_and_classes(10), source="random pixels")
-recipe = train.Recipe("three_conv_small", 4, 50, lambda steps: keras.optimizers.SGD(0.05, momentum=0.9), augment=flip)
-model, history = train.train(recipe, data, 4, seed=1, checkpoints=sys.argv[1])
-model.save_weights(sys.argv[1] + ".weights.h5")
-"""
-
-
-def test_a_training_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one(tmp_path):
-    def start(name):
-        command = [sys.executable, "-u", "-c", TRAIN, str(tmp_path / name)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-    broken = start("broken")
-    start_until("Epoch 3/", broken)
-    broken.kill()
-    assert broken.wait() == -signal.SIGKILL
-    kept = len(json.loads((tmp_path / "broken" / "history.json").read_text())["loss"])
-    assert 1 <= kept < 4
-
-    for name, epochs in (("broken", 4 - kept), ("whole", 4)):
-        process = start(name)
-        assert process.communicate()[0].count("val_loss") == epochs and process.returncode == 0
-    resumed, whole = build_model("three_conv_small"), build_model("three_conv_small")
-    resumed.load_weights(tmp_path / "broken.weights.h5")
-    whole.load_weights(tmp_path / "whole.weights.h5")
-    for first, second in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
-    assert len(list((tmp_path / "broken").glob("*.weights.h5"))) <= 2  # the newest and the best
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A copy of the code, so that the command writes its records there."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "utils", folder / "utils")
-    (folder / "models").mkdir()
-    shutil.copy(ROOT / "models" / "train.py", folder / "models")
+    for name in ("utils", "models"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("runs", "*.h5"))
     return folder
 
 
@@ -336,8 +276,8 @@ def start_until(line_start, process):
     return next(line for line in process.stdout if line.startswith(line_start))
 
 
-def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_run(project):
-    arguments = ["three_conv_small", "--images", "2000", "--epochs", "3", "--seed", "1"]
+def test_the_command_goes_on_after_a_kill_and_ends_with_the_weights_and_the_record_of_an_unbroken_run(project):
+    arguments = ["regulariser-all", "--images", "2000", "--epochs", "3", "--seed", "1", "--test"]
     killed = start_command(project, *arguments)
     start_until("Epoch 3/", killed)
     killed.kill()
@@ -350,11 +290,13 @@ def test_the_command_goes_on_after_a_kill_and_writes_the_record_of_an_unbroken_r
         assert process.returncode == 0, outputs[-1]
     assert "Going on where an earlier run stopped" in outputs[0] and "Epoch 1/3" not in outputs[0]
     assert "Going on" not in outputs[1] and "record models/runs/whole-seed1.json" in outputs[1]
-    runs = [project / "models" / "runs" / f"{name}-seed1.json" for name in ("three_conv_small", "whole")]
-    resumed, whole = (json.loads(path.read_text()) for path in runs)
+    runs = [project / "models" / "runs" / f"{name}-seed1" for name in ("regulariser-all", "whole")]
+    resumed, whole = (json.loads(run.with_suffix(".json").read_text()) for run in runs)
     np.testing.assert_allclose(resumed["history"]["loss"], whole["history"]["loss"], atol=2e-5)
     assert (whole["images"], whole["epochs"]) == (2_000, 3)
     assert whole["command"] == f"python models/train.py {' '.join(arguments)} --record whole"
+    answers = [np.load(run.with_suffix(".npz"))["patchworks"] for run in runs]
+    np.testing.assert_allclose(*answers, atol=1e-4)
 
 
 def test_a_second_training_of_the_same_record_is_refused_and_ctrl_c_ends_the_first_in_a_line(project):
@@ -371,22 +313,16 @@ def test_a_second_training_of_the_same_record_is_refused_and_ctrl_c_ends_the_fir
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["resnet"], "invalid choice: 'resnet' (choose from"),
-        (["three_conv_small", "--epochs", "0"], "argument --epochs: expected 1 or more; found 0"),
-        (["three_conv_small", "--seed", "-1"], "argument --seed: expected 0 or more; found -1"),
-        (
-            ["three_conv_small", "--images", "255"],
-            "argument --images: expected a multiple of 10, 256 to 45000; found 255",
-        ),
-        (
-            ["three_conv_small", "--record", "a/b"],
-            "argument --record: expected letters, digits, points and dashes; found",
-        ),
+        ("resnet", "invalid choice: 'resnet' (choose from"),
+        ("three_conv_small --epochs 0", "argument --epochs: expected 1 or more; found 0"),
+        ("three_conv_small --seed -1", "argument --seed: expected 0 or more; found -1"),
+        ("three_conv_small --images 255", "argument --images: expected a multiple of 10, 256 to 45000; found 255"),
+        ("three_conv_small --record a/b", "argument --record: expected letters, digits, points and dashes; found"),
     ],
 )
 def test_the_command_refuses_what_makes_no_training_before_any_work(arguments, sentence, monkeypatch, capsys):
     monkeypatch.setattr(train, "load_cifar10", None)
-    monkeypatch.setattr(sys, "argv", ["models/train.py", *arguments])
+    monkeypatch.setattr(sys, "argv", ["models/train.py", *arguments.split()])
     with pytest.raises(SystemExit, match="2"):
         train.main()
     assert sentence in capsys.readouterr().err
