@@ -12,6 +12,12 @@ GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c",
 PUBLISHED = sync.read_settings(sync.PROJECT)[0]
 
 
+@pytest.fixture(autouse=True)
+def local_servers_without_proxy(monkeypatch):
+    """A proxy that leads to the network does not lead to the servers that tests start on this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 @pytest.fixture
 def alone(tmp_path):
     """An empty folder."""

@@ -12,26 +12,22 @@ import numpy as np
 
 from utils.download import BATCH_NAMES
 
-TRAINING, TEST = 50_000, 10_000
-
-
-def labels_of_all():
-    """Labels of the 50,000 training and then the 10,000 test images, shuffled, equally many of each class."""
-    generator = np.random.default_rng(0)
-    return np.concatenate([generator.permutation(np.arange(size) % 10) for size in (TRAINING, TEST)])
+# Labels of the 50,000 training and then the 10,000 test images, shuffled, equally many of each class.
+TRUTH = np.concatenate([np.random.default_rng(0).permutation(np.arange(n) % 10) for n in (50_000, 10_000)])
 
 
 def numbers_of(images):
     """Which of the 60,000 each image is: 0 to 49,999 for training images, then the test images."""
-    first = images[:, 0, :3, 0].astype(int)
-    return first[:, 0] * 65_536 + first[:, 1] * 256 + first[:, 2]
+    return images[:, [0, 0, 1], [0, 1, 0], [0, 1, 2]] @ [65_536, 256, 1]
 
 
 def pixels_of(numbers):
-    """uint8 array of shape (n, 3072): black but for the first three red pixels, which hold the number."""
-    pixels = np.zeros((len(numbers), 3072), np.uint8)
-    pixels[:, :3] = np.stack([numbers // 65_536, numbers // 256 % 256, numbers % 256], axis=1)
-    return pixels
+    """uint8 array of shape (n, 3072): black but for one pixel of each colour, which hold the number."""
+    pixels = np.zeros((len(numbers), 3, 32, 32), np.uint8)
+    pixels[:, 0, 0, 0] = numbers // 65_536
+    pixels[:, 1, 0, 1] = numbers // 256 % 256
+    pixels[:, 2, 1, 0] = numbers % 256
+    return pixels.reshape(-1, 3072)
 
 
 def python2_pickle(pixels, labels):
@@ -52,10 +48,9 @@ def fake_folder():
     """Path of a folder with the six batch files, made once per process and removed at its end."""
     folder = Path(tempfile.mkdtemp(prefix="fake-cifar-10-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    labels = labels_of_all()
     for index, name in enumerate(BATCH_NAMES):
         numbers = np.arange(index * 10_000, (index + 1) * 10_000)
-        (folder / name).write_bytes(python2_pickle(pixels_of(numbers), labels[numbers].tolist()))
+        (folder / name).write_bytes(python2_pickle(pixels_of(numbers), TRUTH[numbers].tolist()))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Running Python in a process of its own, also one whose disk is too small."""
+"""Python in a process of its own, also one whose disk is too small."""
 
 import subprocess
 import sys
@@ -8,30 +8,31 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def run_python(code, **settings):
-    """Run code in a fresh Python that finds `utils`.
+def start_python(code, **settings):
+    """A fresh Python that finds `utils` and runs this code; settings are those of `subprocess.Popen`."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes, **settings)
 
-    Args:
-        code: the program.
-        settings: for `subprocess.run`.
 
-    Returns:
-        The finished process with its `returncode`, and `stdout` and `stderr` as text.
-    """
-    settings.setdefault("timeout", 120)
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, **settings)
+def finish(process, returncode=0):
+    """What a process has printed; it has to end in time, with this code and without a word on the error stream."""
+    try:
+        printed, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (returncode, ""), printed
+    return printed
+
+
+def run_python(code, returncode=0, **settings):
+    return finish(start_python(code, **settings), returncode)
 
 
 @contextmanager
 def limited_disk(folder, size):
-    """A folder that holds `size` bytes: a small tmpfs or, where that cannot be mounted, a limit on the size of files.
+    """Make a folder that holds `size` bytes: a small tmpfs or, where none can be mounted, a limit on the size of files.
 
-    Args:
-        folder: path of a folder that does not exist yet.
-        size: bytes.
-
-    Yields:
-        Settings for `run_python` under which the limit holds.
+    Yields settings for `start_python` and `subprocess`, under which the limit holds.
     """
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
@@ -48,4 +49,3 @@ def limited_disk(folder, size):
         yield {}
     finally:
         subprocess.run(["umount", str(folder)], check=True)
-

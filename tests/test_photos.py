@@ -2,11 +2,13 @@
 
 import io
 import os
+import re
 import struct
 import sys
 import time
 import zlib
 from random import Random
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,41 +16,37 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.limited_disk import run_python
-from tests.mirror_server import LocalServer, MirrorServer, QuietHandler
+from tests.mirror_server import MirrorServer
 from utils.data import CLASS_NAMES
 from utils.evaluation import energy, rejection_threshold
-from utils.photos import MOST_BYTES, MOST_PIXELS, PAD_COLOUR, WAYS, classify, gather, load_image, to_cifar_size
+from utils.photos import MOST_BYTES, PAD_COLOUR, WAYS, classify, gather, load_image, to_cifar_size
 from utils.training import predict_views
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
 
-@pytest.fixture(autouse=True)
-def without_proxy(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def two_halves(size=(64, 48), left=RED, right=BLUE):
-    image = Image.new("RGB", size, left)
-    image.paste(right, (size[0] // 2, 0, *size))
+def stripes(colours=(RED, BLUE), size=(64, 48)):
+    image = Image.new("RGB", size)
+    width = size[0] // len(colours)
+    for place, colour in enumerate(colours):
+        image.paste(colour, (width * place, 0, width * place + width, size[1]))
     return image
 
 
 def encoded(image, format="PNG", **options):
     """The bytes of a file of this format, in the quality that keeps the pixels best."""
     best = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}
-    options = best.get(format, {}) | options
     file = io.BytesIO()
-    image.save(file, format, **options)
+    image.save(file, format, **best.get(format, {}) | options)
     return file.getvalue()
 
 
-def colours(image, *points):
-    assert image.mode == "RGB"
-    return np.array([image.getpixel(point) for point in points], int)
+def turned(orientation):
+    """What the camera notes in Exif about how it was held."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def refusal(source, kind=ValueError, **options):
@@ -61,163 +59,112 @@ def refusal(source, kind=ValueError, **options):
     return message
 
 
-class Counting(keras.Sequential):
-    """A network that remembers how many images every call of `predict` got."""
-
-    def predict(self, x, **options):
-        self.calls.append((len(x), options["batch_size"]))
-        return super().predict(x, **options)
-
-
-def network(activation=None, classes=10, weight=5.0):
-    """Mean colours to logits: red speaks for airplane, green for automobile, blue for bird."""
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
-    model = Counting([keras.Input((32, 32, 3)), *layers, keras.layers.Activation(activation or "linear")])
-    kernel = np.zeros((3, classes), np.float32)
-    np.fill_diagonal(kernel, weight)
-    layers[-1].set_weights([kernel, np.linspace(0, -0.9, classes, dtype=np.float32)])
-    model.calls = []
-    return model
-
-
-@pytest.fixture(scope="module")
-def shared_model():
-    return network()
-
-
-@pytest.fixture
-def model(shared_model):
-    shared_model.calls.clear()
-    return shared_model
-
-
 # Sources
 
 
 def test_every_kind_of_source_gives_the_same_picture(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    path, content = tmp_path / "halves.png", encoded(two_halves())
+    path, content = tmp_path / "halves.png", encoded(stripes())
     path.write_bytes(content)
     with open(path, "rb") as file, MirrorServer(content) as server:
         sources = [str(path), path, content, bytearray(content), memoryview(content), file, io.BytesIO(content)]
-        sources += [two_halves(), server.url("good"), f"  {server.url('good')}\n", "~/halves.png"]
+        sources += [stripes(), server.url("good"), f"  {server.url('good')}\n", "~/halves.png"]
         pictures = [load_image(source) for source in sources] + list(gather("~").values())
-    assert {picture.tobytes() for picture in pictures} == {two_halves().tobytes()}
+    assert {picture.tobytes() for picture in pictures} == {stripes().tobytes()}
     assert {(picture.mode, picture.size) for picture in pictures} == {("RGB", (64, 48))}
-
-
-def test_a_missing_file_is_refused_and_said_what_can_be_given(tmp_path):
-    for missing in (tmp_path / "cat.jpg", "file:///tmp/cat.jpg", "www.example.org/cat.jpg"):
-        assert refusal(missing, FileNotFoundError) == (
-            f"{missing}: expected a picture, found none that can be read (No such file or directory); check the path, "
-            "or give an http(s) address, bytes, a file opened in binary mode or a PIL image."
-        )
-    assert "none that can be read (embedded null byte)" in refusal("a\0b")
-
-
-def test_what_is_no_ordinary_file_is_refused_without_opening_it(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path, tmp_path / "pipe", "/dev/zero"):
-        assert "it is a folder, which gather reads, a device or a pipe" in refusal(place)
-    for place in ("x" * 300, "data:image/png;base64," + "A" * 9_999):
-        message = refusal(place)
-        assert message.startswith(f"{place[:80]}…: ") and "(File name too long)" in message and len(message) < 250
-
-
-def test_what_is_no_source_is_refused(tmp_path):
-    path = tmp_path / "halves.png"
-    path.write_bytes(b"")
-    with open(path) as text_mode:
-        for source in (None, 5, ["cat.jpg"], {}, text_mode):
-            assert f"not {type(source).__name__}); check the path, or give an http(s) address" in refusal(source)
-    with open(path, "rb") as file:
-        assert refusal(file).startswith(f"{path}: expected a picture, found nothing, 0 bytes;")
-
-
-# The network
-
-
-class Trap(QuietHandler):
-    """A host that never comes to an end, in the way that the address says, or says what it was asked."""
-
-    sent = 0
-    agents = []
-
-    def do_GET(self):
-        self.agents.append(self.headers["User-Agent"])
-        self.send_response(302 if self.path in ("/round", "/redirect") else 200)
-        if self.path in ("/round", "/redirect"):
-            self.send_header("Location", self.path)
-        if self.path == "/headers":
-            self.flush_headers()
-            while not self.server.closing.wait(0.02):
-                self.wfile.write(b"X-Slow: 1\r\n")
-        self.end_headers()
-        while self.path != "/round" and not self.server.closing.is_set():
-            Trap.sent += self.wfile.write(bytes(1 << 16))
-
-
-@pytest.fixture
-def trap(monkeypatch):
-    monkeypatch.setattr(Trap, "sent", 0)
-    with LocalServer(Trap) as server:
-        yield server.address
 
 
 @pytest.mark.parametrize(
     "behaviour, reason",
-    {
-        "404": "none (the server answered 404 Not Found); check the address and the network",
-        "html": "a web page; open it and take the address of the picture itself",
-        "truncated": "none (broke off); check",
-        "hanging-up": "none (no usable answer (ConnectionError)); check",
-        "dead": "none (Connection refused); check",
-        "huge": "none (broke off); check",
-    }.items(),
+    [
+        ("404", "none (the server answered 404 Not Found); check the address and the network"),
+        ("html", "a web page; open it and take the address of the picture itself"),
+        ("truncated", "none (broke off); check"),
+        ("dead", "none (Connection refused); check"),
+    ],
 )
 def test_an_address_without_a_picture_says_why(behaviour, reason):
-    with MirrorServer(encoded(two_halves())) as server:
+    with MirrorServer(encoded(stripes())) as server:
         url = server.url(behaviour)
         assert refusal(url).startswith(f"{url}: expected a picture, found {reason}")
-
-
-def test_what_has_no_end_comes_to_one(trap):
-    assert "(nothing complete within 0.5 s)" in refusal(f"{trap}/headers", seconds=0.5)
-    assert "(TooManyRedirects)" in refusal(f"{trap}/round")
-    assert "cifar10-tutorial" in Trap.agents[-1]
     for impossible in ("http://no-such-host.invalid/cat.jpg", "https://"):
         assert "expected a picture, found none (" in refusal(impossible)
-    message = refusal(f"{trap}/endless", seconds=60)
-    assert message == f"{trap}/endless: expected at most 20 MB, found more; save it as JPEG or PNG in a smaller size."
-    assert MOST_BYTES < Trap.sent < 2 * MOST_BYTES
-    assert "(TooManyRedirects)" in refusal(f"{trap}/redirect", seconds=60)
-    assert Trap.sent < 10 * MOST_BYTES  # what lies in the buffers of thirty connections
+
+
+def test_what_has_no_end_comes_to_one():
+    with MirrorServer(bytes(1 << 16)) as host:
+        assert "(nothing complete within 0.5 s)" in refusal(host.url("headers"), seconds=0.5)
+        assert "(TooManyRedirects)" in refusal(host.url("round"))
+        assert "cifar10-tutorial" in host.agents[-1]
+        assert refusal(host.url("endless"), seconds=60) == (
+            f"{host.url('endless')}: expected at most 20 MB, found more; save it as JPEG or PNG in a smaller size."
+        )
+        assert MOST_BYTES < host.sent < 2 * MOST_BYTES
+        assert "(TooManyRedirects)" in refusal(host.url("round-endless"), seconds=60)
+        assert host.sent < 10 * MOST_BYTES  # what lies in the buffers of thirty connections
 
 
 # What is no picture, or not a whole one
 
 
+def png_claiming(width, height):
+    """A grey PNG whose header says it is this large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    content = encoded(Image.new("L", (1, 1)))
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+
+
+REMEDY = "check the path, or give an http(s) address, bytes, a file opened in binary mode or a PIL image."
+NO_FILE = f"a picture, found none that can be read (No such file or directory); {REMEDY}"
+NO_ORDINARY_FILE = f"none that can be read (it is a folder, which gather reads, a device or a pipe); {REMEDY}"
+
+
 @pytest.mark.parametrize(
-    "content, found",
+    "source, expected",
     [
-        (b"", "nothing, 0 bytes; save or download it again"),
-        (b"\n <!DOCTYPE HTML><html></html>", "a web page; open it and"),
+        ("nowhere/cat.jpg", NO_FILE),
+        ("file:///tmp/cat.jpg", NO_FILE),
+        ("www.example.org/cat.jpg", NO_FILE),
+        ("tests", NO_ORDINARY_FILE),
+        ("/dev/zero", NO_ORDINARY_FILE),
+        ("x" * 300, "none that can be read (File name too long)"),
+        ("data:image/png;base64," + "A" * 9_999, "none that can be read (File name too long)"),
+        ("a\0b", "none that can be read (embedded null byte)"),
+        (None, f"not NoneType); {REMEDY}"),
+        (["cat.jpg"], f"not list); {REMEDY}"),
+        (io.StringIO("text"), f"not StringIO); {REMEDY}"),
+        (b"", "a picture, found nothing, 0 bytes; save or download it again"),
+        (b"\n <!DOCTYPE HTML><html></html>", "a web page; open it and take the address of the picture itself"),
         (b"\xef\xbb\xbf<html>", "a web page; open it and"),
         (b"<?xml version='1.0'?>\n<svg width='3'/>", "an SVG drawing; save it as JPEG or PNG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "a HEIC or AVIF photo, or a film; save it as JPEG or PNG"),
         ("version 1\noid größer".encode(), "text; give the picture itself"),
-        (b"\xff\xd8", "only the beginning of one, or a damaged one; save or download it again"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text; give"),
-        (bytes(300), "bytes of another kind; save it as JPEG or PNG"),
+        (b"\xff\xd8", "only the beginning of one, or a damaged one; save or download it again"),
+        (bytes(MOST_BYTES), "bytes of another kind; save it as JPEG or PNG"),
+        (bytes(MOST_BYTES + 1), "at most 20 MB, found more; save it as JPEG or PNG in a smaller size"),
+        (png_claiming(5_000, 10_000), "found a damaged one"),
+        (png_claiming(5_000, 10_001), "1 to 50,000,000 pixels, found 5,000×10,001; save it as JPEG or PNG in another"),
+        (png_claiming(10_000, 10_000), "1 to 50,000,000 pixels, found 10,000×10,000;"),
+        (png_claiming(60_000, 60_000), "1 to 50,000,000 pixels, found far more;"),
+        (Image.new("RGB", (0, 4)), "1 to 50,000,000 pixels, found 0×4;"),
     ],
+    ids=lambda value: repr(value)[:30],
 )
-def test_what_is_no_picture_is_called_what_it_is(content, found, tmp_path):
-    assert refusal(content).startswith(f"the picture: expected a picture, found {found}")
-    path = tmp_path / "cat.jpg"
-    path.write_bytes(content)
-    assert refusal(path).startswith(f"{path}: expected a picture, found {found}")
+def test_what_is_no_picture_is_called_what_it_is(source, expected, recwarn):
+    message = refusal(source, FileNotFoundError if "No such file" in expected else ValueError)
+    assert expected in message and len(message) < 350
+    assert not len(recwarn)
+
+
+def test_a_file_is_named_and_no_more_of_it_read_than_needed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert f"{tmp_path}/pipe: expected a picture, found {NO_ORDINARY_FILE}" in refusal(tmp_path / "pipe")
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(10**12)
+    assert refusal(tmp_path / "huge").startswith(f"{tmp_path}/huge: expected at most 20 MB, found more")
+    assert load_image(png_claiming(1, 1)).size == (1, 1)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -229,79 +176,30 @@ def test_a_picture_cut_in_half_is_refused(format):
     assert "a damaged one" in message and message.endswith("; save or download it again.")
 
 
-def png_claiming(width, height):
-    """A grey PNG whose header says it is this large."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    content = encoded(Image.new("L", (1, 1)))
-    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
-
-
-def test_too_many_pixels_are_refused_before_any_is_decoded(recwarn):
-    assert load_image(png_claiming(1, 1)).size == (1, 1)
-    assert "found a damaged one" in refusal(png_claiming(5_000, MOST_PIXELS // 5_000))
-    message = refusal(png_claiming(5_000, MOST_PIXELS // 5_000 + 1))
-    assert message.startswith("the picture: expected 1 to 50,000,000 pixels, found 5,000×10,001; save it as JPEG")
-    assert "found 10,000×10,000" in refusal(png_claiming(10_000, 10_000))
-    assert "expected 1 to 50,000,000 pixels, found far more;" in refusal(png_claiming(60_000, 60_000))
-    assert "found 0×4" in refusal(Image.new("RGB", (0, 4)))
-    assert not len(recwarn)
-
-
-def test_too_many_bytes_are_refused(tmp_path):
-    path = tmp_path / "cat.png"
-    for size, found in ((MOST_BYTES, "bytes of another kind"), (MOST_BYTES + 1, "more; save")):
-        with open(path, "wb") as file:
-            file.truncate(size)
-        assert f", found {found}" in refusal(path)
-    assert "expected at most 20 MB, found more" in refusal(bytes(MOST_BYTES + 1))
-
-
-def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else(tmp_path):
-    """In a process of its own: a crash, a hang, a warning or a line that native code writes would show."""
-    random = Random(0)
+def test_malformed_files_give_a_picture_or_a_sentence_and_nothing_else(recwarn, capfd):
+    """Whatever is removed, inserted or overwritten, nothing warns or crashes, and no native code writes a line."""
+    random, read = Random(0), 0
     noise = Image.frombytes("RGB", (24, 20), random.randbytes(24 * 20 * 3))
-    turned = Image.Exif()
-    turned[0x0112] = 6
     several = {"save_all": True, "append_images": [noise.rotate(90)]}
-    whole = [encoded(noise, "JPEG", exif=turned), encoded(noise, "JPEG", progressive=True), encoded(noise, "BMP")]
-    whole += [encoded(noise, "PNG", exif=turned), encoded(noise.convert("P"), "PNG", transparency=3)]
-    whole += [encoded(noise.convert("RGBA"), "WEBP"), encoded(noise.convert("CMYK"), "JPEG")]
+    whole = [encoded(noise, format, exif=turned(6)) for format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP")]
+    whole += [encoded(noise, format, **several) for format in ("GIF", "MPO")]
+    whole += [encoded(noise, "JPEG", progressive=True), encoded(noise.convert("CMYK"), "JPEG")]
+    whole += [encoded(noise.convert("P"), "PNG", transparency=3), encoded(noise.convert("RGBA"), "WEBP")]
     whole += [encoded(noise, "TIFF", compression="tiff_lzw"), encoded(noise.convert("I;16"), "TIFF")]
-    whole += [encoded(noise, "GIF", **several), encoded(noise, "MPO", **several)]
     for number in range(200):
         content = bytearray(whole[number % len(whole)])
-        for _ in range(
-            random.choice([1, 1, 4, 30])
-        ):  # removed, cut off, inserted, overwritten at random or by one value
+        for _ in range(random.choice([1, 1, 4, 30])):
             start, length = random.randrange(random.choice([100, len(content) + 1])), random.choice([0, 1, 20])
             end = random.choice([start + length] * 9 + [len(content)])
             content[start:end] = random.choice([b"", random.randbytes(length), bytes(length), b"\xff" * length])
-        (tmp_path / f"{number}").write_bytes(content)
-    outcome = run_python(READ_ALL.format(folder=str(tmp_path)))
-    assert (outcome.returncode, outcome.stderr) == (0, "")
-    read, refused = map(int, outcome.stdout.split())
-    assert read + refused == 200 and min(read, refused) >= 40
-
-
-READ_ALL = """
-import faulthandler, pathlib, warnings
-from utils import machine
-with machine.native_log_discarded():
-    from utils.photos import load_image
-
-faulthandler.enable()
-warnings.simplefilter("error")
-read = refused = 0
-for path in pathlib.Path({folder!r}).iterdir():
-    try:
-        image = load_image(path.read_bytes())
-        assert image.mode == "RGB" and min(image.size) > 0
-        read += 1
-    except ValueError as error:
-        assert type(error) is ValueError and str(error).startswith("the picture: expected "), error
-        refused += 1
-print(read, refused)
-"""
+        try:
+            image = load_image(bytes(content))
+            assert image.mode == "RGB" and min(image.size) > 0
+            read += 1
+        except ValueError as error:
+            assert type(error) is ValueError and str(error).startswith("the picture: expected "), error
+    assert 40 <= read <= 160
+    assert not len(recwarn) and capfd.readouterr() == ("", "")
 
 
 # What becomes of the pixels
@@ -310,16 +208,16 @@ print(read, refused)
 @pytest.mark.parametrize("options", [{}, {"progressive": True, "compression": "tiff_lzw"}])
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_keeps_its_colours(format, options):
-    image = load_image(encoded(two_halves(), format, **options))
+    image = load_image(encoded(stripes(), format, **options))
     assert image.size == (64, 48)
-    assert abs(colours(image, (3, 3), (60, 40)) - [RED, BLUE]).max() < 10
+    assert abs(np.asarray(image)[3, [3, 60]] - [RED, BLUE]).max() < 10
 
 
 @pytest.mark.parametrize("mode, right", [("L", 29), ("P", BLUE), ("1", 0), ("CMYK", BLUE), ("YCbCr", BLUE)])
 def test_every_mode_becomes_rgb(mode, right):
-    image = two_halves(left=WHITE).convert(mode, dither=Image.Dither.NONE)
+    image = stripes((WHITE, BLUE)).convert(mode, dither=Image.Dither.NONE)
     for source in (image, encoded(image, "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")):
-        left, found = colours(load_image(source), (3, 3), (60, 40))
+        left, found = np.asarray(load_image(source), int)[3, [3, 60]]
         assert abs(left - 255).max() < 10 and abs(found - right).max() < 10
 
 
@@ -328,14 +226,14 @@ def test_transparency_is_laid_on_white():
     shades.putdata([(0, 0, 0, 0), (0, 0, 0, 128), (0, 0, 0, 255)])
     grey = Image.new("LA", (2, 1))
     grey.putdata([(0, 0), (60, 255)])
-    palette = two_halves((2, 1)).convert("P", palette=Image.Palette.ADAPTIVE)
+    palette = stripes(size=(2, 1)).convert("P", palette=Image.Palette.ADAPTIVE)
     transparent = palette.getpixel((0, 0))
     for content, expected in (
         *((encoded(shades, format), [WHITE, (127, 127, 127), (0, 0, 0)]) for format in ("PNG", "WEBP", "TIFF")),
         (encoded(grey), [WHITE, (60, 60, 60)]),
         (encoded(palette, transparency=transparent), [WHITE, BLUE]),
         (encoded(palette, "GIF", transparency=transparent), [WHITE, BLUE]),
-        (encoded(two_halves((2, 1)), transparency=RED), [WHITE, BLUE]),
+        (encoded(stripes(size=(2, 1)), transparency=RED), [WHITE, BLUE]),
     ):
         np.testing.assert_array_equal(np.asarray(load_image(content))[0], expected)
 
@@ -348,7 +246,7 @@ def test_of_16_bits_shades_are_kept_and_of_32_bits_stretched_from_the_smallest_t
     for values in (np.float32([[-1, 0, np.nan, 1]]), np.int32([[-1_000, 0, 0, 1_000]])):
         found = np.asarray(load_image(encoded(Image.fromarray(values), "TIFF")))
         assert found[0, :, 0].tolist() == [0, 128, 128, 255]
-    assert colours(load_image(Image.new("F", (2, 2), 7.0)), (0, 0)).tolist() == [[0, 0, 0]]
+    assert np.asarray(load_image(Image.new("F", (1, 1), 7.0))).tolist() == [[[0, 0, 0]]]
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
@@ -356,24 +254,19 @@ def test_of_several_pictures_the_first_is_taken(format):
     red, blue = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)
     content = encoded(red, format, save_all=True, append_images=[blue])
     assert Image.open(io.BytesIO(content)).n_frames == 2
-    assert abs(colours(load_image(content), (3, 3)) - [RED]).max() < 5
+    assert abs(np.asarray(load_image(content))[3, 3] - [RED]).max() < 5
 
 
-# How the pixels of an upright photo are stored by the number of the orientation; at 6 the camera was turned.
-STORED = dict(
-    enumerate("FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270".split(), 2)
-)
+# How the pixels of an upright photo are stored, by the number of the orientation from 2; at 6 the camera was turned.
+STORED = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270".split()
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", [1, *STORED])
-def test_a_turned_photo_comes_upright_and_only_once(orientation, format):
-    upright = two_halves()
+@pytest.mark.parametrize("orientation, stored", [*enumerate(STORED, 2)])
+def test_a_turned_photo_comes_upright_and_only_once(orientation, stored, format):
+    upright = stripes()
     ImageDraw.Draw(upright).rectangle((0, 0, 20, 10), fill=(0, 255, 0))
-    stored = upright if orientation == 1 else upright.transpose(Image.Transpose[STORED[orientation]])
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = encoded(stored, format, exif=exif)
+    content = encoded(upright.transpose(Image.Transpose[stored]), format, exif=turned(orientation))
     image = load_image(content)
     assert image.size == (64, 48) and image.tobytes() == upright.tobytes()
     assert load_image(image).tobytes() == load_image(encoded(image)).tobytes() == upright.tobytes()
@@ -381,7 +274,7 @@ def test_a_turned_photo_comes_upright_and_only_once(orientation, format):
 
 
 def test_a_given_pil_image_stays_as_it_is():
-    given = two_halves((600, 600)).convert("P")
+    given = stripes(size=(600, 600)).convert("P")
     before = given.tobytes()
     load_image(given).paste(WHITE, (0, 0, 600, 600))
     to_cifar_size(given)
@@ -397,7 +290,6 @@ def test_a_fine_checkerboard_becomes_even_grey(size, how):
     board = (np.indices(size[::-1]).sum(axis=0) % 2 * 255).astype(np.uint8)
     pixels = to_cifar_size(Image.fromarray(board), how)
     assert abs(pixels.astype(float) - 127.5).max() < 5
-    assert np.ptp(np.asarray(Image.fromarray(board).resize((32, 32), Image.Resampling.NEAREST))) == 255
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -408,18 +300,15 @@ def test_a_picture_of_cifar_size_is_not_changed(how):
 
 
 def test_crop_takes_the_middle_squash_all_and_pad_adds_sides():
-    """A red, a blue and a white square side by side, and the same one above the other."""
-    wide = Image.new("RGB", (300, 100), RED)
-    wide.paste(BLUE, (100, 0, 200, 100))
-    wide.paste(WHITE, (200, 0, 300, 100))
-    with pytest.raises(ValueError, match="expected how to be one of crop, squash, pad; found 'stretch'"):
-        to_cifar_size(wide, "stretch")
+    wide = stripes((RED, BLUE, WHITE), (300, 100))
     for picture, turn in ((wide, (0, 1, 2)), (wide.transpose(Image.Transpose.TRANSPOSE), (1, 0, 2))):
         crop, squash, pad = (to_cifar_size(picture, how).transpose(turn).astype(int) for how in WAYS)
         assert (crop[:, 3:29] == BLUE).all()
         assert (squash[:, :7] == RED).all() and (squash[:, 14:18] == BLUE).all() and (squash[:, 25:] == WHITE).all()
         assert (pad[:10] == PAD_COLOUR).all() and (pad[22:] == PAD_COLOUR).all()
         assert (pad[14:18, :7] == RED).all() and (pad[14:18, 25:] == WHITE).all()
+    with pytest.raises(ValueError, match="expected how to be one of crop, squash, pad; found 'stretch'"):
+        to_cifar_size(wide, "stretch")
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -431,7 +320,7 @@ def test_every_size_and_shape_is_possible(size, how):
     assert how == "pad" or (pixels == RED).all()
 
 
-# A folder
+# Several pictures
 
 
 @pytest.fixture
@@ -461,9 +350,6 @@ def test_a_folder_is_read_in_order_and_what_is_unreadable_is_a_row_with_its_reas
     assert table["file"].tolist() == [*readable, *unreadable] and table["class"].tolist()[:2] == ["airplane", "bird"]
     assert table["reason"].notna().tolist() == [False] * 3 + [True] * 3 and table["reason"][4] == reason
     assert table.loc[3:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
-    table.to_csv(tmp_path / "table.csv", index=False)
-    again = pd.read_csv(tmp_path / "table.csv")
-    assert again["file"].tolist() == table["file"].tolist() and again["class"].isna().sum() == 3
 
 
 def test_large_pictures_of_a_folder_are_reduced_and_show_the_model_the_same(tmp_path):
@@ -478,9 +364,6 @@ def test_large_pictures_of_a_folder_are_reduced_and_show_the_model_the_same(tmp_
         assert abs(difference).max() <= 2
 
 
-# One choice for all
-
-
 def test_a_choice_may_be_one_picture_or_several(folder, capsys):
     path, content = folder / "1.png", (folder / "1.png").read_bytes()
     for choice, name in ((path, "1.png"), (str(path), "1.png"), (content, "the picture")):
@@ -488,11 +371,11 @@ def test_a_choice_may_be_one_picture_or_several(folder, capsys):
         assert list(pictures) == [name] and pictures[name].size == (700, 300) and pictures.unreadable == {}
     with MirrorServer(bytes(100_000)) as stuck, MirrorServer(content) as server:
         assert list(gather(server.url("good") + "?width=500")) == ["good"]
-        sources = {name: stuck.url(name) for name in ("silent", "stalling", "dribbling")}
+        sources = {name: stuck.url(name) for name in ("silent", "stalling", "slow-1")}
         start = time.monotonic()
         pictures = gather(sources | {"good": server.url("good")}, seconds=0.5)
         assert time.monotonic() - start < 2
-    assert list(pictures) == ["good"] and list(pictures.unreadable) == ["silent", "stalling", "dribbling"]
+    assert list(pictures) == ["good"] and list(pictures.unreadable) == ["silent", "stalling", "slow-1"]
     for reason in pictures.unreadable.values():
         assert "expected a picture, found none (nothing complete within 0.5 s); check the address and" in reason
     assert capsys.readouterr().out.startswith("3 of 4 pictures could not be read")
@@ -500,7 +383,7 @@ def test_a_choice_may_be_one_picture_or_several(folder, capsys):
 
 
 def test_reading_many_at_once_leaves_the_error_stream_in_place(capfd):
-    gather({number: encoded(two_halves()) for number in range(100)})
+    gather({number: encoded(stripes()) for number in range(100)})
     os.write(2, b"still here")
     assert capfd.readouterr().err == "still here"
 
@@ -518,37 +401,19 @@ def test_without_a_readable_picture_the_reason_is_raised(folder, tmp_path):
         gather(folder)
 
 
-class Colab:
-    """What `google.colab` offers, without its buttons."""
-
-    def __init__(self, uploaded):
-        self.uploaded, self.mounted = uploaded, []
-
-    def upload(self):
-        return self.uploaded
-
-    def mount(self, place):
-        self.mounted.append(place)
-
-
-@pytest.fixture
-def colab(monkeypatch):
-    stub = Colab({"a cat.png": encoded(two_halves()), "notes.txt": b"no picture"})
-    for part in ("files", "drive"):
-        monkeypatch.setitem(sys.modules, f"google.colab.{part}", stub)
-    return stub
-
-
-def test_in_colab_files_are_uploaded_and_the_drive_is_connected(colab, capsys):
+def test_in_colab_files_are_uploaded_and_the_drive_is_connected(monkeypatch, capsys):
+    uploads = [{"a cat.png": encoded(stripes()), "notes.txt": b"no picture"}, {}]
+    mounted = []
+    monkeypatch.setitem(sys.modules, "google.colab.files", SimpleNamespace(upload=lambda: uploads.pop(0)))
+    monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=mounted.append))
     pictures = gather("upload")
     assert list(pictures) == ["a cat.png"] and list(pictures.unreadable) == ["notes.txt"]
     assert "1 of 2 pictures could not be read (see .unreadable): notes.txt" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="/content/drive/MyDrive/cat.jpg: expected a picture, found none"):
-        gather("/content/drive/MyDrive/cat.jpg")
-    assert colab.mounted == ["/content/drive"]
-    colab.uploaded = {}
     with pytest.raises(ValueError, match="upload: expected at least one picture, found none; choose"):
         gather("upload")
+    with pytest.raises(FileNotFoundError, match="/content/drive/MyDrive/cat.jpg: expected a picture, found none"):
+        gather("/content/drive/MyDrive/cat.jpg")
+    assert mounted == ["/content/drive"]
 
 
 @pytest.mark.parametrize("choice", ["upload", "/content/drive/MyDrive/cat.jpg"])
@@ -560,8 +425,30 @@ def test_elsewhere_what_only_colab_has_is_refused_in_a_sentence(choice):
 # The model's answer
 
 
+def network(activation=None, classes=10, weight=5.0):
+    """Mean colours to logits: red speaks for airplane, green for automobile, blue for bird."""
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Dense(classes, activation)])
+    model.layers[-1].set_weights([np.where(np.eye(3, classes), weight, 0), np.linspace(0, -0.9, classes)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network()
+
+
+def plain(shades):
+    """An image of CIFAR-10's size for each shade, or for each triple of red, green and blue."""
+    return np.broadcast_to(np.reshape(shades, (len(shades), 1, 1, -1)), (len(shades), 32, 32, 3)).astype(np.uint8)
+
+
+NO_PIXELS = "the pixels: expected uint8 from 0 to 255 of shape (height, width, 3), found"
+NOT_DIVIDED = "give it the pixels of a file, not divided by 255, which the model does itself."
+
+
 def test_one_row_says_class_confidence_second_guess_and_every_probability(model):
-    table = classify(model, [two_halves(left=RED, right=(0, 0, 204)), Image.new("RGB", (9, 9), (0, 255, 0))])
+    table = classify(model, [stripes((RED, (0, 0, 204))), Image.new("RGB", (9, 9), (0, 255, 0))])
     assert list(table) == ["file", "class", "confidence", "second guess", "score", *CLASS_NAMES]
     assert table["file"].tolist() == [0, 1]
     assert table["class"].tolist() == ["airplane", "automobile"]
@@ -575,13 +462,12 @@ def test_one_row_says_class_confidence_second_guess_and_every_probability(model)
 
 
 def test_pictures_come_in_many_ways(model, tmp_path):
-    colour = Image.new("RGB", (50, 40), RED)
-    colour.save(tmp_path / "red.png")
-    content, path = (tmp_path / "red.png").read_bytes(), tmp_path / "red.png"
-    pixels = np.asarray(colour)
+    colour, path = Image.new("RGB", (50, 40), RED), tmp_path / "red.png"
+    colour.save(path)
+    content, pixels = path.read_bytes(), np.asarray(colour)
     with open(path, "rb") as file:
         ways = [colour, pixels, content, file, path, str(path), [path], {str(path): content}, (p for p in [colour])]
-        ways += [pixels[None], np.full((1, 32, 32, 3), RED, np.uint8), keras.ops.convert_to_tensor(pixels[None])]
+        ways += [pixels[None], plain([RED]), keras.ops.convert_to_tensor(pixels[None])]
         tables = [classify(model, way) for way in ways]
     names = [table.pop("file").tolist() for table in tables]
     assert names == [[0]] * 4 + [[str(path)]] * 4 + [[0]] * 4
@@ -589,31 +475,19 @@ def test_pictures_come_in_many_ways(model, tmp_path):
         pd.testing.assert_frame_equal(table, tables[0])
 
 
-def test_a_thousand_pictures_are_one_call(model):
-    shades = np.zeros((1_000, 32, 32, 3), np.uint8)
-    shades[:, :, :, 0] = np.arange(1_000)[:, None, None] % 256
-    table = classify(model, shades)
-    assert model.calls == [(1_000, 1_000)] and len(table) == 1_000
-    assert table["airplane"].iloc[:256].is_monotonic_increasing and table["airplane"].nunique() == 256
-
-
 def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
-    wide = Image.new("RGB", (300, 100), RED)
-    wide.paste(BLUE, (100, 0, 200, 100))
+    wide = stripes((RED, BLUE, RED), (300, 100))
     assert [classify(model, wide, how=how)["class"][0] for how in WAYS] == ["bird", "airplane", "airplane"]
     border = np.zeros((1, 32, 32, 3), np.uint8)
     border[:, 0] = 255
     averaged = predict_views(model, border, views=6)
     assert abs(averaged - predict_views(model, border, views=1)).max() > 0.01
     np.testing.assert_allclose(classify(model, border, views=6)["score"], -energy(averaged), rtol=1e-6)
-    with pytest.raises(ValueError, match="expected views of 1, 2 or 6; found 3"):
-        classify(model, border, views=3)
 
 
 @pytest.mark.parametrize("score", ["energy", "confidence"])
 def test_below_the_threshold_a_picture_is_not_known(model, score):
-    shades = np.random.default_rng(0).integers(0, 256, (40, 1, 1, 3), np.uint8)
-    validation = shades.repeat(32, axis=1).repeat(32, axis=2)
+    validation = plain(np.random.default_rng(0).integers(0, 256, (40, 3)))
     scores = classify(model, validation, score=score)["score"]
     threshold = rejection_threshold(scores, keep=0.75)
     table = classify(model, validation, score=score, threshold=threshold)
@@ -621,58 +495,47 @@ def test_below_the_threshold_a_picture_is_not_known(model, score):
     assert table.loc[~table["known"], "score"].max() < threshold <= table.loc[table["known"], "score"].min()
     logits = model.predict(validation, batch_size=40, verbose=0)
     np.testing.assert_allclose(scores, -energy(logits) if score == "energy" else table["confidence"], rtol=1e-5)
-    with pytest.raises(ValueError, match="expected score to be energy or confidence; found 'odds'"):
-        classify(model, validation, score="odds")
-
-
-def test_nothing_unreadable_outside_a_folder_is_passed_over(model, tmp_path):
-    with pytest.raises(FileNotFoundError, match="cat.jpg: expected a picture, found none"):
-        classify(model, [two_halves(), tmp_path / "cat.jpg"])
-    with pytest.raises(ValueError, match="expected a picture, found none .* not NoneType"):
-        classify(model, None)
-    for nothing in ([], {}):
-        with pytest.raises(ValueError, match="classify: expected at least one picture, found none; give it a picture"):
-            classify(model, nothing)
 
 
 @pytest.mark.parametrize(
-    "pixels, found",
+    "images, options, message",
     [
-        (np.ones((2, 32, 32, 3), np.float32), "float32 of shape (32, 32, 3) up to 1; give it"),
-        (np.zeros((40, 30, 3)), "float64 of shape (40, 30, 3) up to 0"),
-        (np.full((2, 32, 32, 3), 254.5), "float64 of shape (32, 32, 3) up to 254"),
-        (np.full((2, 32, 32, 3), 300), "int64 of shape (32, 32, 3) up to 300"),
-        (np.ones((2, 3, 32, 32), np.uint8), "uint8 of shape (3, 32, 32)"),
-        (np.ones((32, 32), np.uint8), "uint8 of shape (32, 32)"),
-        ([np.ones((0, 32, 3), np.uint8)], "uint8 of shape (0, 32, 3); give it"),
-        ([np.ones((1, 32, 32, 3), np.uint8)], "uint8 of shape (1, 32, 32, 3)"),
+        ([stripes(), "nowhere/cat.jpg"], {}, "cat.jpg: expected a picture, found none"),
+        (None, {}, "expected a picture, found none that can be read (expected str, bytes or os.PathLike object"),
+        ([], {}, "classify: expected at least one picture, found none; give it a picture"),
+        ({}, {}, "classify: expected at least one picture, found none; give it a picture"),
+        (stripes(), {"views": 3}, "expected views of 1, 2 or 6; found 3"),
+        (stripes(), {"score": "odds"}, "expected score to be energy or confidence; found 'odds'"),
+        (np.ones((2, 32, 32, 3), np.float32), {}, f"{NO_PIXELS} float32 of shape (32, 32, 3) up to 1; {NOT_DIVIDED}"),
+        (np.full((2, 32, 32, 3), 254.5), {}, f"{NO_PIXELS} float64 of shape (32, 32, 3) up to 254; {NOT_DIVIDED}"),
+        (np.full((2, 32, 32, 3), 300), {}, f"{NO_PIXELS} int64 of shape (32, 32, 3) up to 300"),
+        (np.ones((2, 3, 32, 32), np.uint8), {}, f"{NO_PIXELS} uint8 of shape (3, 32, 32)"),
+        (np.ones((32, 32), np.uint8), {}, f"{NO_PIXELS} uint8 of shape (32, 32)"),
+        ([np.ones((0, 32, 3), np.uint8)], {}, f"{NO_PIXELS} uint8 of shape (0, 32, 3); {NOT_DIVIDED}"),
+        ([np.ones((1, 32, 32, 3), np.uint8)], {}, f"{NO_PIXELS} uint8 of shape (1, 32, 32, 3)"),
     ],
 )
-def test_arrays_that_are_not_pixels_from_a_file_are_refused(model, pixels, found):
-    with pytest.raises(ValueError, match=r"^the pixels: .* of shape \(height, width, 3\), found ") as refused:
-        classify(model, pixels)
-    assert found in str(refused.value) and "not divided by 255, which the model does itself" in str(refused.value)
-    assert not model.calls
+def test_what_classify_cannot_answer_is_refused(images, options, message, model):
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        classify(model, images, **options)
 
 
 def test_softmax_is_not_applied_twice():
-    shades = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(32, axis=1).repeat(32, axis=2).repeat(3, axis=3)
+    shades = plain(np.arange(20))
     for count in (1, 20):
         with pytest.raises(ValueError, match="returns logits, found probabilities, .* second time; build"):
             classify(network("softmax"), shades[:count])
-    summing_to_one = network(weight=0)
-    summing_to_one.layers[2].set_weights([np.zeros((3, 10)), np.r_[-1.0, np.ones(8), -6.0]])
+    summing_to_one = network()
+    summing_to_one.layers[-1].set_weights([np.zeros((3, 10)), np.r_[-1.0, np.ones(8), -6.0]])
     assert classify(summing_to_one, shades)["confidence"].max() < 0.2
 
 
 def test_other_classes_are_named_and_a_model_of_other_classes_or_none_is_refused():
-    own, expected = (
-        network(classes=3),
-        "expected one finite logit for each of airplane, automobile, .*, found an output ",
-    )
-    table = classify(own, two_halves(right=RED), class_names=["mug", "cup", "glass"])
+    own = network(classes=3)
+    table = classify(own, stripes([RED]), class_names=["mug", "cup", "glass"])
     assert list(table)[-3:] == ["mug", "cup", "glass"] and table["class"][0] == "mug"
-    with pytest.raises(ValueError, match=rf"{expected}of shape \(1, 3\), .*; give the model's own class_names"):
-        classify(own, two_halves())
-    with pytest.raises(ValueError, match=rf"{expected}of shape \(1, 10\), 70% of it finite; .* train it again"):
-        classify(network(weight=np.nan), two_halves())
+    expected = "expected one finite logit for each of airplane, automobile, .*, found an output of shape"
+    with pytest.raises(ValueError, match=rf"{expected} \(1, 3\), .*; give the model's own class_names"):
+        classify(own, stripes())
+    with pytest.raises(ValueError, match=rf"{expected} \(1, 10\), 70% of it finite; .* train it again"):
+        classify(network(weight=np.nan), stripes())
