@@ -50,11 +50,13 @@ it and commit what changed.
 """
 
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
-TRAININGS = (
-    "Longer trainings, from their records in [models/runs](models/runs), made by "
-    "`python models/train.py RECIPE --seed S --test`, and the parts of the published network as "
-    "[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:"
-)
+TRAININGS = """\
+Longer trainings, from their records in [models/runs](models/runs), made by \
+`python models/train.py RECIPE --seed S --test`, and the parts of the published network as \
+[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:
+
+| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |
+|---|--:|--:|--:|---|--:|--:|--:|"""
 LONGEST_CELL, LONGEST_NOTEBOOK, ALL_NOTEBOOKS = 60, 6, 25  # seconds, minutes, minutes that a class waits
 
 
@@ -86,22 +88,15 @@ def find_cell(notebook, identifier):
 
 
 def read_entry(path, published):
-    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch.
-
-    Raises:
-        ValueError: if the title or the metadata under `tutorial` is missing or of another form.
-    """
+    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch."""
     notebook, number = read_notebook(path), path.name[:2]
     cell = find_cell(notebook, "title")
-    title = cell.source.split("\n")[0] if cell else ""
-    if not re.fullmatch(rf"# {number} · \S.*", title):
-        raise ValueError(f"{path.name}: expected a cell `title` that begins with `# {number} · `, found {title!r}.")
-    facts = notebook.metadata.get("tutorial", {})
+    title, facts = cell.source.split("\n")[0] if cell else "", notebook.metadata.get("tutorial", {})
     complete = facts.get("summary") and set(facts.get("minutes", {})) == {"class", "full"}
-    if not complete or facts.get("runtime") not in ACCELERATORS:
+    if not complete or facts.get("runtime") not in ACCELERATORS or not re.fullmatch(rf"# {number} · \S.*", title):
         raise ValueError(
-            f"{path.name}: expected metadata.tutorial with summary, runtime ({', '.join(ACCELERATORS)}) and "
-            f"minutes (class, full), found {json.dumps(facts)}."
+            f"{path.name}: expected a cell `title` beginning with `# {number} · `, and metadata.tutorial with summary, "
+            f"runtime ({', '.join(ACCELERATORS)}) and minutes (class, full); found {title!r}, and {json.dumps(facts)}."
         )
     colab = f"https://colab.research.google.com/github/{published}/notebooks/{path.name}"
     name, slowest = title.removeprefix("# "), facts.get("slowest", {})
@@ -110,15 +105,9 @@ def read_entry(path, published):
 
 def solutions_entry(entry):
     """The entry of the solutions that belong to the notebook of `entry`; the file need not be there."""
-    name = f"{entry.path.name[:2]}_solutions.ipynb"
-    return replace(
-        entry,
-        path=entry.path.parent / "solutions" / name,
-        name=f"{entry.name}: solutions",
-        summary="One way to solve each exercise, and why it is right.",
-        minutes={},
-        colab=entry.colab.replace(entry.path.name, f"solutions/{name}"),
-    )
+    file, name = f"solutions/{entry.path.name[:2]}_solutions.ipynb", f"{entry.name}: solutions"
+    summary, colab = "One way to solve each exercise, and why it is right.", entry.colab.replace(entry.path.name, file)
+    return replace(entry, path=entry.path.parent / file, name=name, summary=summary, minutes={}, colab=colab)
 
 
 def setup_cell(repository):
@@ -237,27 +226,22 @@ def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def conditions(record, hardware):
+    """Under which conditions a record was made, as a sentence."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return f"{versions}; {hardware}; measured on: {record['data_source']}."
+
+
 def trainings(runs):
     """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`."""
-    recipes = {}
+    recipes, measured = {}, set()
     for path in sorted(runs.glob("*-seed*.json")):
         record = read_json(path)
         if "test_accuracy" in record:
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
-    if not recipes:
-        return ""
-    rows = ["| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |"]
-    rows += ["|---|--:|--:|--:|---|--:|--:|--:|"]
-    rows += [training_row(name, records) for name, records in recipes.items()]
-    every = [record for records in recipes.values() for record in records]
-    measured = sorted({conditions(record | {"hardware": "hardware as in the table"}) for record in every})
-    return "\n".join([TRAININGS, "", *rows, "", *measured])
-
-
-def conditions(record):
-    """Under which conditions a record was made, as a sentence."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    return f"{versions}; {record['hardware']}; measured on: {record['data_source']}."
+            measured.add(conditions(record, "hardware as in the table"))
+    rows = [training_row(name, records) for name, records in recipes.items()]
+    return "\n".join([TRAININGS, *rows, "", *sorted(measured)]) if recipes else ""
 
 
 def training_row(name, records):
@@ -295,7 +279,7 @@ def published(runs):
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
         lines.append(f"Of {exact}, {right[:EXACT].mean():.1%} with {views} views.")
-    return "\n".join([*lines, conditions(record)])
+    return "\n".join([*lines, conditions(record, record["hardware"])])
 
 
 def badge_page(entries, repository):
@@ -312,7 +296,6 @@ def metadata(tutorial):
         "language_info": {"name": "python"},
         "tutorial": tutorial,
     }
-    if ACCELERATORS[tutorial["runtime"]]:
-        wanted["accelerator"] = tutorial["runtime"]
-        wanted["colab"]["gpuType"] = ACCELERATORS[tutorial["runtime"]]
+    if hardware := ACCELERATORS[tutorial["runtime"]]:
+        wanted |= {"accelerator": tutorial["runtime"], "colab": {"provenance": [], "gpuType": hardware}}
     return nbformat.from_dict(wanted)

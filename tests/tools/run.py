@@ -173,15 +173,6 @@ def save(result, notebook, facts, with_outputs):
     sync.write_file(path, sync.notebook_text(saved))
 
 
-def read_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
-    parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
-    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
-    parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
-    return parser.parse_args(arguments)
-
-
 def prepare(options, root):
     """Choose the notebooks and load the images, or leave with one sentence where the run makes no sense."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -204,8 +195,13 @@ def prepare(options, root):
 
 
 def main(arguments=None):
-    options = read_options(arguments)
-    root = options.root.resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
+    parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
+    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
+    parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
+    options = parser.parse_args(arguments)
+    root, saving = options.root.resolve(), options.publish or options.record_minutes
     try:
         results, facts = prepare(options, root)
     except ValueError as error:
@@ -220,12 +216,12 @@ def main(arguments=None):
         for number, result in enumerate(results, 1):
             label = f"notebook {number} of {len(results)}, {result.entry.path.stem}"
             notebook = run_notebook(result, label, build, facts)
-            if not result.failed and (options.publish or options.record_minutes):
+            if saving and not result.failed:
                 save(result, notebook, facts, with_outputs=options.publish)
             pages.write_index(results, facts, build)
     except KeyboardInterrupt:
         print("\nInterrupted; what was finished is kept.")
-    if options.publish or options.record_minutes:
+    if saving:
         sync.write(root)
     print(f"\nImages: {facts['source']}. Profile: {facts['profile']}. Pages: {os.path.relpath(build / 'index.html')}")
     for result in results:
