@@ -81,8 +81,7 @@ def contents(root, with_solutions=False):
 def fetch_wheels(root, folder):
     """Bring the wheels of all requirements into `folder`, in the versions that are installed and tested here.
 
-    What an earlier call fetched is used again if it suffices. Leaves with one sentence, below pip's, where they cannot
-    be had.
+    What an earlier call fetched is used again if it suffices. Leaves with one sentence where they cannot be had.
     """
     with tempfile.TemporaryDirectory(prefix="wheels-", dir=folder.parent) as new:
         constraints, fetched = Path(new, "constraints.txt"), Path(new, "wheels")
@@ -93,14 +92,22 @@ def fetch_wheels(root, folder):
         earlier = ["--no-index", "--find-links", folder]
         if not folder.is_dir() or subprocess.run([*command, *earlier], capture_output=True).returncode:
             print("wheels: fetching them from the package index, about 0.8 GB, some minutes ...", flush=True)
-            if subprocess.run(command).returncode:
-                sys.exit(
-                    "Expected to fetch the wheels from the package index and could not, for the reason above: connect "
-                    "this machine to the network and try again, or leave them out with --no-wheels."
-                )
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(why_no_wheels(done.stderr))
         (fetched / "MADE_FOR.txt").write_text(classroom_start.this_python() + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(fetched, folder)
+
+
+def why_no_wheels(said):
+    """One sentence from what pip said: its last line, except without network, when that line blames the packages."""
+    signs = ("NewConnectionError", "ProxyError", "NameResolutionError", "ConnectTimeout", "Connection refused")
+    reason = "no network" if any(sign in said for sign in signs) else said.strip().split("\n")[-1]
+    return (
+        f"Expected to fetch the wheels from the package index and could not ({reason}): connect this machine to the "
+        "network, with 6 GB free, and try again, or leave them out with --no-wheels."
+    )
 
 
 def isolation():
