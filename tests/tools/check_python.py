@@ -25,15 +25,7 @@ def this_python():
 
 
 def problem(version, implementation, bits, system, can_make_venv):
-    """One sentence on what is wrong with a Python, or an empty string.
-
-    Args:
-        version: tuple of three numbers, as in `sys.version_info`.
-        implementation: "CPython", or what it is instead.
-        bits: size of a pointer, 64 or 32.
-        system: operating system and processor, as in `SYSTEMS`.
-        can_make_venv: whether the module that puts pip into a virtual environment is there.
-    """
+    """One sentence on what is wrong with such a Python, or an empty string."""
     number = ".".join(str(part) for part in version)
     if not (OLDEST <= tuple(version[:2]) <= NEWEST and implementation == "CPython" and bits == 64):
         return (

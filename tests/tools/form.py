@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import packages_distributions
 
 import nbformat
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.tools import links, parts, shown
 from tests.tools.sync import PROJECT
@@ -30,7 +32,6 @@ UNWANTED = {
     "a memory address": r"\bat 0x[0-9a-f]{6,}",
     "a progress bar": r"[\r\x08]",
 }
-IMAGE = re.compile(r"!\[([^]]*)\]\([^)]*\)|<img\b([^>]*)>")
 FILE_NAME = re.compile(r"\.(png|jpe?g|gif|svg|webp)\b", re.IGNORECASE)
 MARKER = re.compile(r"\b(NBVAL|PYTEST_VALIDATE)_\w+")
 CHECKED = "# NBVAL_CHECK_OUTPUT"
@@ -42,14 +43,17 @@ def code_cells(nb):
     return [cell for cell in nb.cells if cell.cell_type == "code"]
 
 
+def outputs(nb):
+    """Pairs of cell id and output."""
+    return [(cell.id, output) for cell in code_cells(nb) for output in cell.outputs]
+
+
 def texts(nb):
     """Everything a reader can read in the outputs: pairs of cell id and text."""
-    for cell in code_cells(nb):
-        for output in cell.outputs:
-            data = output.get("data", {})
-            shown = [value for kind, value in data.items() if kind.startswith("text/")]
-            for text in [output.get("text", ""), *shown]:
-                yield cell.id, re.sub(r"data:[\w/+-]+;base64,[\w+/=]+", "", text)
+    for identifier, output in outputs(nb):
+        data = {"text/": output.get("text", ""), **output.get("data", {})}
+        for text in (value for kind, value in data.items() if kind.startswith("text/")):
+            yield identifier, re.sub(r"data:[\w/+-]+;base64,[\w+/=]+", "", text)
 
 
 def nodes(nb):
@@ -70,11 +74,12 @@ def imported(nb):
 
 
 def check_format(nb):
+    """Format 4.5, with a readable id of its own for each cell."""
     found = [] if (nb.nbformat, nb.nbformat_minor) == (4, 5) else [f"format {nb.nbformat}.{nb.nbformat_minor}, not 4.5"]
-    identifiers = [cell.get("id") for cell in nb.cells]
-    found += [f"cell {n} has no id" for n, identifier in enumerate(identifiers, 1) if not identifier]
-    found += [f"id {i} used twice" for i in sorted({i for i in identifiers if i and identifiers.count(i) > 1})]
-    found += [f"id {i} is not a readable name" for i in identifiers if i and not re.fullmatch(r"[a-z][a-z0-9-]+", i)]
+    names = [cell.get("id", "") for cell in nb.cells]
+    found += [f"cell {n} has no id" for n, name in enumerate(names, 1) if not name]
+    found += [f"id {name} used twice" for name in sorted(set(names)) if name and names.count(name) > 1]
+    found += [f"id {name} is not a readable name" for name in names if not re.fullmatch(r"([a-z][a-z0-9-]+)?", name)]
     try:
         return found or nbformat.validate(nb) or []
     except nbformat.ValidationError as error:
@@ -82,17 +87,14 @@ def check_format(nb):
 
 
 def check_metadata(nb):
-    """Kernel with its language, Colab's runtime, and no tags or traces of editors, timings or widgets in cells.
-
-    A code cell may name the function or class of the series that it shows.
-    """
-    found = []
+    """Those of `make sync`; in cells no tags or traces of editors, timings or widgets, but the name of shown code."""
+    as_synced = "tutorial" in nb.metadata and nb.metadata == parts.metadata(nb.metadata.tutorial)
+    found = [] if as_synced else ["the metadata differ from what make sync writes"]
     for cell in nb.cells:
         name = shown.named(cell) if cell.cell_type == "code" else None
         if cell.metadata != ({"tutorial": {"shows": name}} if name else {}):
             found.append(f"{cell.id}: metadata {dict(cell.metadata)}")
-    as_synced = "tutorial" in nb.metadata and nb.metadata == parts.metadata(nb.metadata.tutorial)
-    return found if as_synced else ["the metadata differ from what make sync writes", *found]
+    return found
 
 
 def check_sections(nb):
@@ -110,42 +112,39 @@ def check_sections(nb):
     found += [] if 3 <= questions <= 5 else [f"{questions} folded answers, not 3 to 5"]
     start, end = nb.cells.index(cells["setup"]), nb.cells.index(cells["check-yourself"])
     sections = headings(nb.cells[start:end])
-    if not sections or any(not name.startswith(f"## {n}. ") for n, name in enumerate(sections, 1)):
+    if not sections or any(not name.startswith(f"{n}. ") for n, name in enumerate(sections, 1)):
         found.append(f"sections not numbered 1, 2, …: {sections}")
-    others = headings(nb.cells[:start] + nb.cells[end:])
-    return found + [f"section {name!r} at an unexpected place" for name in others if name not in OPENINGS.values()]
+    others = [name for name in headings(nb.cells[:start] + nb.cells[end:]) if f"## {name}" not in OPENINGS.values()]
+    return found + [f"section {name!r} at an unexpected place" for name in others]
 
 
 def headings(cells):
     """The headings of sections in these cells, in order."""
-    return [line for cell in cells for line in re.findall(r"^## .*$", without_code(cell), re.MULTILINE)]
-
-
-def without_code(cell):
-    """The markdown of a cell without its code blocks; nothing of a code cell."""
-    return links.FENCED.sub("", cell.source) if cell.cell_type == "markdown" else ""
+    pages = [links.parse(cell.source) for cell in cells if cell.cell_type == "markdown"]
+    return [heading.get_text() for page in pages for heading in page.find_all("h2")]
 
 
 def check_length(nb):
     """Code cells that fit on a screen, most of them much shorter, and lines that need no scrolling."""
-    lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(nb)}
-    most = {cell.id: MOST_LINES_SHOWN if shown.named(cell) else MOST_LINES for cell in code_cells(nb)}
-    found = [f"{name} has {n} lines, more than {most[name]}" for name, n in lengths.items() if n > most[name]]
-    longest = {cell.id: max(map(len, cell.source.splitlines()), default=0) for cell in code_cells(nb)}
-    found += [f"{c} has a line of {n}, more than {LONGEST_LINE}" for c, n in longest.items() if n > LONGEST_LINE]
-    median = statistics.median([n for name, n in lengths.items() if name != "setup"] or [0])
-    return found + ([f"median cell of {median:.0f} lines, more than {MEDIAN_LINES}"] if median > MEDIAN_LINES else [])
+    found, lengths = [], [0]
+    for cell in code_cells(nb):
+        lines, most = cell.source.splitlines(), MOST_LINES_SHOWN if shown.named(cell) else MOST_LINES
+        lengths += [len(lines)] * (cell.id != "setup")
+        found += [f"{cell.id} has {len(lines)} lines, more than {most}"] * (len(lines) > most)
+        found += [f"{cell.id} has a line of {len(x)}, more than {LONGEST_LINE}" for x in lines if len(x) > LONGEST_LINE]
+    median = statistics.median(lengths[1:] or lengths)
+    return found + [f"median cell of {median:.0f} lines, more than {MEDIAN_LINES}"] * (median > MEDIAN_LINES)
 
 
 def check_executed(nb):
     """Saved outputs of one run from top to bottom, without an error and with nothing on stderr."""
     counts = [cell.execution_count for cell in code_cells(nb)]
     found = [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts {counts}, not 1 to {len(counts)}"]
-    for cell in code_cells(nb):
-        found += [f"{cell.id} failed" for output in cell.outputs if output.output_type == "error"]
-        found += [f"{cell.id} wrote to stderr" for output in cell.outputs if output.get("name") == "stderr"]
-        numbers = {output.get("execution_count", cell.execution_count) for output in cell.outputs}
-        found += [f"{cell.id} has the output of another run"] * bool(numbers - {cell.execution_count})
+    count = {cell.id: cell.execution_count for cell in code_cells(nb)}
+    for name, output in outputs(nb):
+        found += [f"{name} failed"] * (output.output_type == "error")
+        found += [f"{name} wrote to stderr"] * (output.get("name") == "stderr")
+        found += [f"{name} has the output of another run"] * (output.get("execution_count", count[name]) != count[name])
     return found
 
 
@@ -157,38 +156,30 @@ def check_outputs(nb):
         for what, pattern in UNWANTED.items()
         if (match := re.search(pattern, text, re.MULTILINE))
     ]
-    kinds = [(cell.id, kind) for cell in code_cells(nb) for output in cell.outputs for kind in output.get("data", {})]
-    return found + [f"{identifier} shows a widget" for identifier, kind in kinds if "widget" in kind]
+    kinds = [(name, kind) for name, output in outputs(nb) for kind in output.get("data", {})]
+    return found + [f"{name} shows a widget" for name, kind in kinds if "widget" in kind]
 
 
 def check_imports(nb):
     """Only the standard library, `utils`, and what requirements.txt installs."""
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    required = {normal(line) for line in lines if line and not line.startswith("#")}
+    required = {canonicalize_name(Requirement(line).name) for line in lines if line and not line.startswith("#")}
     known = {*sys.stdlib_module_names, "utils", "models", "notebooks"}
-    known |= {name for name, dists in packages_distributions().items() if {normal(dist) for dist in dists} & required}
+    known |= {name for name, dists in packages_distributions().items() if {*map(canonicalize_name, dists)} & required}
     return [f"{cell} imports {name}, which requirements.txt lacks" for cell, name in imported(nb) if name not in known]
-
-
-def normal(requirement):
-    """Name of the package in a requirement, as PyPI compares names."""
-    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
 
 
 def check_images(nb):
     """Every image in a text says in words what it shows."""
-    return [f"{cell.id} has {finding}" for cell in nb.cells for finding in without_alt_text(without_code(cell))]
+    texts = [cell for cell in nb.cells if cell.cell_type == "markdown"]
+    return [f"{cell.id} has {finding}" for cell in texts for finding in without_alt_text(cell.source)]
 
 
 def without_alt_text(markdown):
     """What is wrong with the alt texts of the images in a text: no text, a single word, or the name of a file."""
-    found = []
-    for markdown_alt, attributes in IMAGE.findall(links.INLINE_CODE.sub("", markdown)):
-        named = re.search(r'\balt="([^"]*)"', attributes)
-        alt = named[1].strip() if named else markdown_alt.strip()
-        if len(alt.split()) < 2 or FILE_NAME.search(alt):
-            found.append("an image without alt text" + (f": {alt!r} does not say what it shows" if alt else ""))
-    return found
+    texts = [image.get("alt", "").strip() for image in links.parse(markdown).find_all("img")]
+    lacking = [alt for alt in texts if len(alt.split()) < 2 or FILE_NAME.search(alt)]
+    return ["an image without alt text" + (f": {alt!r} does not say what it shows" if alt else "") for alt in lacking]
 
 
 def check_figures(nb):

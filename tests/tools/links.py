@@ -1,54 +1,43 @@
 """Find the links in the series' markdown that lead to no file or heading."""
 
-import html
-import json
 import re
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
-FENCED = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
-INLINE_CODE = re.compile(r"`[^`\n]+`")
-TARGETS = [  # [text](target "title"), href="target", [name]: target
-    re.compile(r'\]\(([^()\s]+)(?:\s+"[^"]*")?\)'),
-    re.compile(r'\b(?:href|src)="([^"]+)"'),
-    re.compile(r"^\[[^]]+\]: +(\S+)", re.MULTILINE),
-]
-HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
-NAMED = re.compile(r'<\w+[^>]*\s(?:id|name)="([^"]+)"')
+from bs4 import BeautifulSoup
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from tests.tools import parts
+
 COLAB = "https://colab.research.google.com/github/"
+DOCUMENTS = ("*.md", "notebooks/*.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb")
+
+
+def parse(markdown):
+    """The HTML of a text as a tree, with the anchors that GitHub gives to headings."""
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    page = BeautifulSoup(MarkdownWithMath(renderer).render(markdown), "html.parser")
+    for heading in page.find_all(re.compile("^h[1-6]$")):
+        heading["id"] = re.sub(r"[^\w\- ]", "", heading.get_text().lower()).replace(" ", "-")
+    return page
+
+
+def attributes(page, *names):
+    """The values of all attributes of these names in a tree."""
+    return [tag[name] for name in names for tag in page.find_all(attrs={name: True})]
+
+
+@cache
+def anchors(markdown):
+    """Everything that can stand after the # of a link into this text."""
+    return set(attributes(parse(markdown), "id", "name"))
 
 
 def markdown_of(path):
     """The markdown of a .md file, or of all markdown cells of a notebook."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".ipynb":
-        return text
-    cells = (cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
-    return "\n\n".join("".join(cell["source"]) for cell in cells)
-
-
-def slug(heading):
-    """The anchor that GitHub gives a heading: lower case, no punctuation, hyphens for spaces."""
-    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", html.unescape(heading))
-    return re.sub(r"[^\w\- ]", "", re.sub(r"<[^>]+>", "", text).lower()).replace(" ", "-")
-
-
-def anchors(markdown):
-    """Everything that can stand after the # of a link into this text."""
-    text = FENCED.sub("", markdown)
-    return {slug(heading) for heading in HEADING.findall(text)} | set(NAMED.findall(text))
-
-
-def targets(markdown):
-    """The addresses that a text links to; what stands in code is none."""
-    text = INLINE_CODE.sub("", FENCED.sub("", markdown))
-    return [target for pattern in TARGETS for target in pattern.findall(text)]
-
-
-def documents(root):
-    """Every file of the project whose links are checked."""
-    notebooks = root / "notebooks"
-    texts = [*root.glob("*.md"), *notebooks.glob("*.md")]
-    return sorted([*texts, *notebooks.glob("*.ipynb"), *notebooks.glob("solutions/*.ipynb")])
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    return "\n\n".join(cell.source for cell in parts.read_notebook(path).cells if cell.cell_type == "markdown")
 
 
 def problem(target, path, root, published):
@@ -59,13 +48,14 @@ def problem(target, path, root, published):
     if target.startswith(COLAB):
         opened = target.removeprefix(COLAB + published + "/")
         return "" if (root / opened).is_file() else f"Colab would find nothing at {target}"
-    parts = urlsplit(target)
-    if parts.scheme or parts.netloc:
+    address = urlsplit(target)
+    if address.scheme or address.netloc:
         return ""
-    file = path.parent / unquote(parts.path) if parts.path else path
+    file = path.parent / unquote(address.path) if address.path else path
     if not file.exists():
         return f"{target} leads to no file"
-    if parts.fragment and file.suffix in (".md", ".ipynb") and parts.fragment not in anchors(markdown_of(file)):
+    fragment = unquote(address.fragment)
+    if fragment and file.suffix in (".md", ".ipynb") and fragment not in anchors(markdown_of(file)):
         return f"{target} leads to no heading of {file.name}"
     return ""
 
@@ -74,7 +64,7 @@ def findings(root, published):
     """One line for each link of the project that leads nowhere."""
     return [
         f"{path.relative_to(root).as_posix()}: {message}"
-        for path in documents(root)
-        for target in targets(markdown_of(path))
+        for path in sorted(path for pattern in DOCUMENTS for path in root.glob(pattern))
+        for target in attributes(parse(markdown_of(path)), "href", "src")
         if (message := problem(target, path, root, published))
     ]

@@ -29,7 +29,34 @@ from utils import machine
 
 profile = machine.start()"""
 
+BADGE_PAGE = """\
+<!-- written by `make sync`; changes made by hand are lost -->
+# Open a notebook in Colab
+
+A badge opens its notebook in Colab, which asks for the runtime in the third column; if you get another one, choose it \
+under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those notebooks run for which TPU \
+stands here.
+
+Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.
+
+| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |
+|---|---|---|--:|--:|
+{rows}
+
+## Badges of a fork
+
+The badges lead to {repository}. To let them and the set-up cells lead to a fork, run `make sync REPO=owner/name` in \
+it and commit what changed.
+"""
+
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
+TRAININGS = """\
+Longer trainings, from their records in [models/runs](models/runs), made by \
+`python models/train.py RECIPE --seed S --test`, and the parts of the published network as \
+[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:
+
+| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |
+|---|--:|--:|--:|---|--:|--:|--:|"""
 LONGEST_CELL, LONGEST_NOTEBOOK, ALL_NOTEBOOKS = 60, 6, 25  # seconds, minutes, minutes that a class waits
 
 
@@ -61,22 +88,15 @@ def find_cell(notebook, identifier):
 
 
 def read_entry(path, published):
-    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch.
-
-    Raises:
-        ValueError: if the title or the metadata under `tutorial` is missing or of another form.
-    """
+    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch."""
     notebook, number = read_notebook(path), path.name[:2]
     cell = find_cell(notebook, "title")
-    title = cell.source.split("\n")[0] if cell else ""
-    if not re.fullmatch(rf"# {number} · \S.*", title):
-        raise ValueError(f"{path.name}: expected a cell `title` that begins with `# {number} · `, found {title!r}.")
-    facts = notebook.metadata.get("tutorial", {})
+    title, facts = cell.source.split("\n")[0] if cell else "", notebook.metadata.get("tutorial", {})
     complete = facts.get("summary") and set(facts.get("minutes", {})) == {"class", "full"}
-    if not complete or facts.get("runtime") not in ACCELERATORS:
+    if not complete or facts.get("runtime") not in ACCELERATORS or not re.fullmatch(rf"# {number} · \S.*", title):
         raise ValueError(
-            f"{path.name}: expected metadata.tutorial with summary, runtime ({', '.join(ACCELERATORS)}) and "
-            f"minutes (class, full), found {json.dumps(facts)}."
+            f"{path.name}: expected a cell `title` beginning with `# {number} · `, and metadata.tutorial with summary, "
+            f"runtime ({', '.join(ACCELERATORS)}) and minutes (class, full); found {title!r}, and {json.dumps(facts)}."
         )
     colab = f"https://colab.research.google.com/github/{published}/notebooks/{path.name}"
     name, slowest = title.removeprefix("# "), facts.get("slowest", {})
@@ -85,15 +105,9 @@ def read_entry(path, published):
 
 def solutions_entry(entry):
     """The entry of the solutions that belong to the notebook of `entry`; the file need not be there."""
-    name = f"{entry.path.name[:2]}_solutions.ipynb"
-    return replace(
-        entry,
-        path=entry.path.parent / "solutions" / name,
-        name=f"{entry.name}: solutions",
-        summary="One way to solve each exercise, and why it is right.",
-        minutes={},
-        colab=entry.colab.replace(entry.path.name, f"solutions/{name}"),
-    )
+    file, name = f"solutions/{entry.path.name[:2]}_solutions.ipynb", f"{entry.name}: solutions"
+    summary, colab = "One way to solve each exercise, and why it is right.", entry.colab.replace(entry.path.name, file)
+    return replace(entry, path=entry.path.parent / file, name=name, summary=summary, minutes={}, colab=colab)
 
 
 def setup_cell(repository):
@@ -112,13 +126,16 @@ def minutes(entry):
     return ["–" if value is None else "under 1" if value < 1 else f"{value:.0f}" for value in values]
 
 
+def row(*cells):
+    """One row of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
 def navigation(entries, position):
     """Links to the notebook before, the overview and the notebook after."""
-    links = ["[All notebooks](../README.md)"]
-    if position > 0:
-        links.insert(0, f"[← {entries[position - 1].name}]({entries[position - 1].path.name})")
-    if position + 1 < len(entries):
-        links.append(f"[{entries[position + 1].name} →]({entries[position + 1].path.name})")
+    before, after = entries[max(position - 1, 0) : position], entries[position + 1 : position + 2]
+    links = [f"[← {entry.name}]({entry.path.name})" for entry in before]
+    links += ["[All notebooks](../README.md)", *(f"[{entry.name} →]({entry.path.name})" for entry in after)]
     return " | ".join(links)
 
 
@@ -126,35 +143,45 @@ def title_cell(entries, position):
     """Source of the cell `title`."""
     entry = entries[position]
     in_class, in_full = minutes(entry)
-    return "\n\n".join([
-        f"# {entry.name}",
-        badge(entry),
-        navigation(entries, position),
+    return (
+        f"# {entry.name}\n\n{badge(entry)}\n\n{navigation(entries, position)}\n\n"
         f"Minutes to run on two CPU cores: {in_class} in the class profile, {in_full} in the full one. "
-        f"Runtime to choose in Colab: {entry.runtime}.",
-    ])
+        f"Runtime to choose in Colab: {entry.runtime}."
+    )
 
 
 def solutions_title(entry):
     """Source of the cell `title` in the solutions to the notebook of `entry`."""
     solutions = solutions_entry(entry)
     back = f"[← {entry.name}](../{entry.path.name}) | [All notebooks](../../README.md)"
-    return "\n\n".join([f"# {solutions.name}", badge(solutions), back])
+    return f"# {solutions.name}\n\n{badge(solutions)}\n\n{back}"
 
 
 def series_table(entries):
     """The overview in README.md."""
     rows = ["| Notebook | What it is about | Minutes to run, class profile | Minutes to run, full profile | Colab |"]
-    rows.append("|---|---|--:|--:|---|")
-    rows += [f"| {' | '.join([entry.link, entry.summary, *minutes(entry), badge(entry)])} |" for entry in entries]
-    machines = {text.split("\n")[0] for entry in entries if (text := printed(entry, "setup"))}
-    return "\n".join([*rows, *([f"\nMinutes measured on {'; '.join(sorted(machines))}."] if machines else [])])
+    rows += ["|---|---|--:|--:|---|"]
+    rows += [row(entry.link, entry.summary, *minutes(entry), badge(entry)) for entry in entries]
+    machines = sorted({printed(entry, "setup").split("\n")[0] for entry in entries} - {""})
+    return "\n".join([*rows, *([f"\nMinutes measured on {'; '.join(machines)}."] if machines else [])])
 
 
-def printed(entry, identifier):
-    """What a cell of a notebook printed in the saved run."""
-    cell = find_cell(read_notebook(entry.path), identifier) or {}
-    return "".join(output.get("text", "") for output in cell.get("outputs", []))
+def outputs(entry, *identifiers):
+    """What cells of a notebook left in the saved run."""
+    notebook = read_notebook(entry.path)
+    cells = [cell for name in identifiers if (cell := find_cell(notebook, name))]
+    return [output for cell in cells for output in cell.outputs]
+
+
+def printed(entry, *identifiers):
+    """What they printed."""
+    return "".join(output.get("text", "") for output in outputs(entry, *identifiers))
+
+
+def figure(entry, identifier):
+    """The picture that a cell left, as the bytes of a PNG file, or None."""
+    data = [output.get("data", {}) for output in outputs(entry, identifier)]
+    return next((base64.b64decode(found["image/png"]) for found in data if "image/png" in found), None)
 
 
 def class_table(entries):
@@ -162,42 +189,35 @@ def class_table(entries):
     rows = ["| Notebook | Minutes to run, class profile | Its slowest cell | Seconds |", "|---|--:|---|--:|"]
     timed = [entry for entry in entries if entry.slowest and entry.minutes["class"] is not None]
     for entry in entries:
-        cells = ["–"] * 3
-        if entry in timed:
-            cells = [entry.minutes["class"], f"`{entry.slowest['cell']}`", entry.slowest["seconds"]]
-        rows.append(f"| {' | '.join(map(str, [entry.link, *cells]))} |")
+        slowest = (f"`{entry.slowest['cell']}`", entry.slowest["seconds"]) if entry in timed else ("–", "–")
+        rows.append(row(entry.link, entry.minutes["class"] if entry in timed else "–", *slowest))
     rows.append(f"| together | {sum(entry.minutes['class'] for entry in timed):.1f} | | |")
-    measured_on = sorted({entry.slowest["measured_on"] for entry in timed})
-    return "\n".join([*rows, "", " ".join(missed_limits(timed)), *(f"Measured on {place}." for place in measured_on)])
+    measured_on = sorted({f"Measured on {entry.slowest['measured_on']}." for entry in timed})
+    return "\n".join([*rows, "", " ".join(missed_limits(timed)), *measured_on])
 
 
 def missed_limits(timed):
     """One sentence for each limit that a lesson misses with these notebooks, or that all are kept."""
-    found = [
-        f"Cell `{entry.slowest['cell']}` of {entry.name} took {entry.slowest['seconds']} s, more than the "
-        f"{LONGEST_CELL} s a class should wait."
-        for entry in timed
-        if entry.slowest["seconds"] > LONGEST_CELL
-    ]
-    found += [
-        f"{entry.name} took {entry.minutes['class']:.1f} minutes, more than {LONGEST_NOTEBOOK}."
-        for entry in timed
-        if entry.minutes["class"] > LONGEST_NOTEBOOK
-    ]
+    found = []
+    for entry in timed:
+        cell, seconds, took = entry.slowest["cell"], entry.slowest["seconds"], entry.minutes["class"]
+        if seconds > LONGEST_CELL:
+            limit = f"{LONGEST_CELL} s a class should wait"
+            found.append(f"Cell `{cell}` of {entry.name} took {seconds} s, more than the {limit}.")
+        if took > LONGEST_NOTEBOOK:
+            found.append(f"{entry.name} took {took:.1f} minutes, more than {LONGEST_NOTEBOOK}.")
     together = sum(entry.minutes["class"] for entry in timed)
-    found += [f"All together took {together:.1f} minutes, more than {ALL_NOTEBOOKS}."] * (together > ALL_NOTEBOOKS)
-    return found or [
-        f"No cell took over {LONGEST_CELL} s, no notebook over {LONGEST_NOTEBOOK} minutes, all together under "
-        f"{ALL_NOTEBOOKS}."
-    ]
+    if together > ALL_NOTEBOOKS:
+        found.append(f"All together took {together:.1f} minutes, more than {ALL_NOTEBOOKS}.")
+    kept = f"No cell took over {LONGEST_CELL} s, no notebook over {LONGEST_NOTEBOOK} minutes, all together under"
+    return found or [f"{kept} {ALL_NOTEBOOKS}."]
 
 
 def results(entries):
     """The results in README.md: what the cells of `RESULTS` printed in the saved run."""
     quoted = []
     for entry in entries:
-        cells = RESULTS.get(entry.path.name[:2], ())
-        if text := "".join(printed(entry, identifier) for identifier in cells).strip():
+        if text := printed(entry, *RESULTS.get(entry.path.name[:2], ())).strip():
             quoted.append(f"{entry.link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
     return "\n\n".join(quoted)
 
@@ -206,45 +226,35 @@ def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def conditions(record, hardware):
+    """Under which conditions a record was made, as a sentence."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return f"{versions}; {hardware}; measured on: {record['data_source']}."
+
+
 def trainings(runs):
     """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`."""
-    recipes = {}
+    recipes, measured = {}, set()
     for path in sorted(runs.glob("*-seed*.json")):
         record = read_json(path)
         if "test_accuracy" in record:
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
-    if not recipes:
-        return ""
-    head = "| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |"
-    rows = [head, "|---|--:|--:|--:|---|--:|--:|--:|"]
-    rows += [training_row(name, records) for name, records in recipes.items()]
-    every = [record | {"hardware": "hardware as in the table"} for records in recipes.values() for record in records]
-    measured = {conditions(record) for record in every}
-    text = (
-        "Longer trainings, from their records in [models/runs](models/runs), made by "
-        "`python models/train.py RECIPE --seed S --test`, and the parts of the published network as "
-        "[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:"
-    )
-    return "\n\n".join([text, "\n".join(rows), "\n".join(sorted(measured))])
-
-
-def conditions(record):
-    """Under which conditions a record was made, as a sentence."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    return f"{versions}; {record['hardware']}; measured on: {record['data_source']}."
+            measured.add(conditions(record, "hardware as in the table"))
+    rows = [training_row(name, records) for name, records in recipes.items()]
+    return "\n".join([TRAININGS, *rows, "", *sorted(measured)]) if recipes else ""
 
 
 def training_row(name, records):
     """One row of the table of trainings."""
-    views = max(records[0]["test_accuracy"], key=int)
+    first = records[0]
+    views = max(first["test_accuracy"], key=int)
     accuracies = [100 * record["test_accuracy"][views] for record in records]
     spread = f" ± {statistics.stdev(accuracies):.1f}" if len(records) > 1 else ""
     seconds = [record["seconds"] for record in records if "seconds" in record]
     minutes_each = f"{statistics.mean(seconds) / 60:.1f}" if seconds else "–"
-    first = records[0]
     accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
-    cells = [name, f"{first['parameters']:,}", first["epochs"], minutes_each, first["hardware"], accuracy, views]
-    return f"| {' | '.join(map(str, [*cells, len(records)]))} |"
+    what = (name, f"{first['parameters']:,}", first["epochs"], minutes_each, first["hardware"])
+    return row(*what, accuracy, views, len(records))
 
 
 def published(runs):
@@ -253,54 +263,29 @@ def published(runs):
     if not path.exists():
         return "**The file is not here yet**: the command below makes it."
     record, stored = read_json(path), numpy.load(path.with_suffix(".npz"))
-    accuracies = record["test_accuracy"]
-    views = max(accuracies, key=int)
+    views = max(record["test_accuracy"], key=int)
+    one, most = (f"{record['test_accuracy'][number]:.2%}" for number in ("1", views))
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
-    paths = [path for part in PUBLISHED_PARTS for path in runs.glob(f"published-{part}-seed*.json")]
-    records = [*map(read_json, paths), record]
-    epochs = sum(part["epochs"] for part in records)
-    one, most = (
-        ", ".join(f"{100 * part['validation_accuracy'][number]:.1f}" for part in records) for number in ("1", views)
-    )
+    earlier = [path for part in PUBLISHED_PARTS for path in runs.glob(f"published-{part}-seed*.json")]
+    records = [*map(read_json, earlier), record]
+    after = {n: ", ".join(f"{100 * part['validation_accuracy'][n]:.1f}" for part in records) for n in ("1", views)}
     lines = [
-        f"**{accuracies[views]:.2%}** of the {len(right):,} test images right with {views} test-time views, "
-        f"{accuracies['1']:.2%} with one; {record['validation_accuracy'][views]:.2%} of the validation images with "
-        f"{views} views. Trained once, for {epochs} epochs in all its parts.",
-        f"Validation images right after each part, in per cent: {one} with one view, {most} with {views}.",
+        f"**{most}** of the {len(right):,} test images right with {views} test-time views, {one} with one; "
+        f"{record['validation_accuracy'][views]:.2%} of the validation images with {views} views. "
+        f"Trained once, for {sum(part['epochs'] for part in records)} epochs in all its parts.",
+        f"Validation images right after each part, in per cent: {after['1']} with one view, "
+        f"{after[views]} with {views}.",
     ]
     if "JPEG" in record["data_source"]:
         exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
         lines.append(f"Of {exact}, {right[:EXACT].mean():.1%} with {views} views.")
-    lines.append(conditions(record))
-    return "\n".join(lines)
+    return "\n".join([*lines, conditions(record, record["hardware"])])
 
 
 def badge_page(entries, repository):
     """The whole of colab_badges.md: `repository` is the "owner/name" to which the badges lead."""
-    head = [
-        "<!-- written by `make sync`; changes made by hand are lost -->",
-        "# Open a notebook in Colab\n",
-        "A badge opens its notebook in Colab, which asks for the runtime in the third column; if you get another one, "
-        "choose it under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those "
-        "notebooks run for which TPU stands here.\n",
-        "Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.\n",
-        "| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |",
-        "|---|---|---|--:|--:|",
-    ]
-    rows = [f"| {' | '.join([badge(e), e.name, e.runtime, *minutes(e)])} |" for e in entries]
-    fork = [
-        "\n## Badges of a fork\n",
-        f"The badges lead to {repository}. To let them and the set-up cells lead to a fork, run `make sync "
-        "REPO=owner/name` in it and commit what changed.",
-    ]
-    return "\n".join([*head, *rows, *fork, ""])
-
-
-def figure(notebook, identifier):
-    """The picture that a cell left in the saved outputs, as the bytes of a PNG file, or None."""
-    cell = find_cell(notebook, identifier)
-    pictures = [output["data"]["image/png"] for output in (cell or {}).get("outputs", []) if "image/png" in output.data]
-    return base64.b64decode(pictures[0]) if pictures else None
+    rows = [row(badge(entry), entry.name, entry.runtime, *minutes(entry)) for entry in entries]
+    return BADGE_PAGE.format(rows="\n".join(rows), repository=repository)
 
 
 def metadata(tutorial):
@@ -311,7 +296,6 @@ def metadata(tutorial):
         "language_info": {"name": "python"},
         "tutorial": tutorial,
     }
-    if ACCELERATORS[tutorial["runtime"]]:
-        wanted["accelerator"] = tutorial["runtime"]
-        wanted["colab"]["gpuType"] = ACCELERATORS[tutorial["runtime"]]
+    if hardware := ACCELERATORS[tutorial["runtime"]]:
+        wanted |= {"accelerator": tutorial["runtime"], "colab": {"provenance": [], "gpuType": hardware}}
     return nbformat.from_dict(wanted)

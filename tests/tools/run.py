@@ -16,12 +16,13 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors import ClearOutputPreprocessor, CoalesceStreamsPreprocessor
 
 from tests.tools import pages, parts, sync
@@ -53,7 +54,7 @@ class Result:
 
 
 class Progress:
-    """Says which cell runs, in a log one line a cell, on a terminal one line that is written over; and times them."""
+    """Says which cell runs, one line a cell, and times them."""
 
     def __init__(self, label, notebook):
         self.label = label
@@ -71,21 +72,18 @@ class Progress:
     @property
     def slowest(self):
         """The id of the cell that took longest, and its seconds."""
-        begun = self.begun[1:]
-        ends = [begin for _, begin in begun[1:]] + [time.monotonic()][: len(begun)]
-        seconds = {cell: end - begin for (cell, begin), end in zip(begun, ends, strict=True)}
-        return max(seconds.items(), key=lambda item: item[1], default=("", 0))
+        spans = pairwise([*self.begun[1:], ("", time.monotonic())])
+        return max(((cell, end - begin) for (cell, begin), (_, end) in spans), key=itemgetter(1), default=("", 0))
 
     def next_cell(self, cell, cell_index):
         if self.stopped:
             raise InterruptedError
         self.begun.append((cell.id, time.monotonic()))
-        line = f"{self.label}, {self.place}, {self.minutes:.1f} minutes"
-        print(f"\r{line:79}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+        print(f"{self.label}, {self.place}, {self.minutes:.1f} minutes", flush=True)
 
 
 def load_images(root):
-    """Load the images in another process, so that every notebook finds them cached; return what is said of them."""
+    """Load the images in another process, so that every notebook finds them cached; returns what is said of them."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "facts.json"
         if subprocess.run([sys.executable, "-c", LOAD_IMAGES, str(answer)], cwd=root).returncode:
@@ -134,12 +132,11 @@ def run_notebook(result, label, build, facts):
         execute(notebook, path.parent, progress)
         result.status = "finished"
     except Exception as error:
-        known = isinstance(error, CellExecutionError)
-        message = f"{error.ename}: {error.evalue}" if known else f"{type(error).__name__}: {error}"
-        result.status = f"failed in {progress.place} (id `{progress.begun[-1][0]}`): {message[:2000]}"
+        name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
+        result.status = f"failed in {progress.place} (id `{progress.begun[-1][0]}`): {name}: {text}"[:2000]
         result.failed = True
     result.minutes, result.slowest = progress.minutes, progress.slowest
-    print("\r" * sys.stdout.isatty() + f"{label}, {result.minutes:.1f} minutes: {result.status}", flush=True)
+    print(f"{label}, {result.minutes:.1f} minutes: {result.status}", flush=True)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata = parts.metadata(notebook.metadata.tutorial)
     (build / path.name).write_text(sync.notebook_text(notebook), encoding="utf-8")
@@ -153,10 +150,7 @@ def count_cores():
 
 
 def save(result, notebook, facts, with_outputs):
-    """Save in notebooks/ what a run without error gave: the outputs if wanted, and the minutes.
-
-    Minutes are those of two CPU cores everywhere in the series, so other machines leave them as they are.
-    """
+    """Save in notebooks/ what a run without error gave: the outputs if wanted, and the minutes, if on two CPU cores."""
     path = result.entry.path
     saved = parts.read_notebook(path)
     if [cell.source for cell in saved.cells] != [cell.source for cell in notebook.cells]:
@@ -179,17 +173,8 @@ def save(result, notebook, facts, with_outputs):
     sync.write_file(path, sync.notebook_text(saved))
 
 
-def read_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
-    parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
-    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
-    parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
-    return parser.parse_args(arguments)
-
-
 def prepare(options, root):
-    """Choose the notebooks and load the images; leaves with one sentence where the run makes no sense."""
+    """Choose the notebooks and load the images, or leave with one sentence where the run makes no sense."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     if options.publish:
@@ -210,8 +195,13 @@ def prepare(options, root):
 
 
 def main(arguments=None):
-    options = read_options(arguments)
-    root = options.root.resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
+    parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
+    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
+    parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
+    options = parser.parse_args(arguments)
+    root, saving = options.root.resolve(), options.publish or options.record_minutes
     try:
         results, facts = prepare(options, root)
     except ValueError as error:
@@ -226,12 +216,12 @@ def main(arguments=None):
         for number, result in enumerate(results, 1):
             label = f"notebook {number} of {len(results)}, {result.entry.path.stem}"
             notebook = run_notebook(result, label, build, facts)
-            if not result.failed and (options.publish or options.record_minutes):
+            if saving and not result.failed:
                 save(result, notebook, facts, with_outputs=options.publish)
             pages.write_index(results, facts, build)
     except KeyboardInterrupt:
         print("\nInterrupted; what was finished is kept.")
-    if options.publish or options.record_minutes:
+    if saving:
         sync.write(root)
     print(f"\nImages: {facts['source']}. Profile: {facts['profile']}. Pages: {os.path.relpath(build / 'index.html')}")
     for result in results:

@@ -8,11 +8,7 @@ FIRST_SENTENCE = re.compile(r'(\w?""")\s*(.*?)(?:(?<=[.!?])(?=\s+[A-Z`])|\s*\n\s
 
 
 def source(root, name):
-    """The source of `name`, such as `utils.pipelines.crop`, with decorators and only the docstrings' first sentences.
-
-    Raises:
-        ValueError: if there is no such function or class.
-    """
+    """The source of `name`, such as `utils.pipelines.crop`, with only the first sentences of its docstrings."""
     module, _, wanted = name.rpartition(".")
     path = root / f"{module.replace('.', '/')}.py"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -23,15 +19,14 @@ def source(root, name):
             f"expected `shows` to name a function or class, found {name}, which {path.relative_to(root).as_posix()} "
             "does not have: correct the name in the cell's metadata."
         )
-    lines = text.splitlines()
-    inside = [part for part in ast.walk(node) if isinstance(part, kinds) and ast.get_docstring(part)]
-    for docstring in sorted((part.body[0] for part in inside), key=lambda part: -part.lineno):
-        place = slice(docstring.lineno - 1, docstring.end_lineno)
-        first = FIRST_SENTENCE.match("\n".join(lines[place])[docstring.col_offset :])
-        shortened = f'{" " * docstring.col_offset}{first[1]}{first[2]}"""' if first else "\n".join(lines[place])
-        lines[place] = [shortened, *[None] * (docstring.end_lineno - docstring.lineno)]
     start = min(part.lineno for part in (node, *node.decorator_list))
-    return "\n".join(line for line in lines[start - 1 : node.end_lineno] if line is not None)
+    found = "\n".join(text.splitlines()[start - 1 : node.end_lineno])
+    for part in ast.walk(node):
+        if isinstance(part, kinds) and ast.get_docstring(part):
+            docstring = ast.get_source_segment(text, part.body[0])
+            if first := FIRST_SENTENCE.match(docstring):
+                found = found.replace(docstring, f'{first[1]}{first[2]}"""')
+    return found
 
 
 def named(cell):

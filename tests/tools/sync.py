@@ -35,7 +35,7 @@ def read_entries(root):
 
 
 def solutions_entries(entries):
-    """The same about the solutions, as far as they are there."""
+    """The same about those solutions that are there."""
     return [solutions for solutions in map(parts.solutions_entry, entries) if solutions.path.exists()]
 
 
@@ -52,31 +52,25 @@ def put_cell(notebook, identifier, source):
     repository changed they stay: it is not printed, and a fork need not run the notebooks again.
     """
     cell = parts.find_cell(notebook, identifier)
-    if cell is None:
-        new_cell = nbformat.v4.new_code_cell if identifier == "setup" else nbformat.v4.new_markdown_cell
-        before = [n for n, cell in enumerate(notebook.cells, 1) if cell.get("id") in ("title", "objectives")]
-        place = before[-1] if identifier == "setup" else len(notebook.cells)
-        notebook.cells.insert(place, new_cell(source, id=identifier))
-        return True
-    if cell.source == source:
+    if cell is None and identifier == "setup":
+        place = max(n for n, cell in enumerate(notebook.cells, 1) if cell.get("id") in ("title", "objectives"))
+        notebook.cells.insert(place, nbformat.v4.new_code_cell(source, id=identifier))
+    elif cell is None:
+        notebook.cells.append(nbformat.v4.new_markdown_cell(source, id=identifier))
+    elif cell.source != source:
+        if cell.cell_type == "code" and ADDRESS.sub("", cell.source) != ADDRESS.sub("", source):
+            cell.outputs, cell.execution_count = [], None
+        cell.source = source
+    else:
         return False
-    if cell.cell_type == "code" and ADDRESS.sub("", cell.source) != ADDRESS.sub("", source):
-        cell.outputs, cell.execution_count = [], None
-    cell.source = source
     return True
 
 
 def notebook_changes(root, entry, generated, tutorial=None):
-    """One notebook where it differs from what it should be, in the form of `plan`.
+    """The notebook of `entry` where it differs from what it should be, in the form of `plan`.
 
-    Args:
-        root: folder of the project.
-        entry: its `parts.Entry`.
-        generated: the source of each generated cell, by its id.
-        tutorial: what its metadata should say of the series, if not what they say.
-
-    Raises:
-        ValueError: if a cell shows a function or class that does not exist.
+    `generated` is the source of its generated cells by their ids, `tutorial` what its metadata should say of the
+    series, if not what they say.
     """
     notebook = parts.read_notebook(entry.path)
     try:
@@ -118,7 +112,7 @@ def plan(root):
             changes += content_change(root / name, between(root / name, generated), "the part between the markers")
     for name, (number, cell) in parts.FIGURES.items():
         for entry in entries:
-            if entry.path.name.startswith(number) and (picture := parts.figure(parts.read_notebook(entry.path), cell)):
+            if entry.path.name.startswith(number) and (picture := parts.figure(entry, cell)):
                 changes += content_change(root / name, picture, f"the figure of cell `{cell}` in {entry.path.name}")
     changes += content_change(root / "colab_badges.md", parts.badge_page(entries, repository), "the whole page")
     if measured:
@@ -128,20 +122,12 @@ def plan(root):
 
 def content_change(path, content, what):
     """The file at `path` where its content differs, in the form of `plan`."""
-    read = path.read_bytes if isinstance(content, bytes) else path.read_text
-    return [(path, content, what)] if not path.exists() or read() != content else []
+    found = path.exists() and (path.read_bytes() if isinstance(content, bytes) else path.read_text(encoding="utf-8"))
+    return [(path, content, what)] if found != content else []
 
 
 def between(path, generated):
-    """The text of a file with all that stands between `<!-- NAME:start -->` and `<!-- NAME:end -->` replaced.
-
-    Args:
-        path: the file.
-        generated: the new texts, by NAME.
-
-    Raises:
-        ValueError: if there are no such markers.
-    """
+    """The text of a file with new texts, given by NAME, between `<!-- NAME:start -->` and `<!-- NAME:end -->`."""
     text = path.read_text(encoding="utf-8")
     for name, content in generated.items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
@@ -158,18 +144,13 @@ def read_benchmarks(root):
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def numbering(names):
-    """One line for each number from 01 on that no file name, or more than one, begins with."""
-    numbers = [name[:2] for name in names]
-    wanted = [f"{number:02}" for number in range(1, int(max(numbers, default="0")) + 1)]
-    return [f"notebook {n}: expected one file, found {numbers.count(n)}" for n in wanted if numbers.count(n) != 1]
-
-
 def findings(root):
     """One line for each thing that differs from what `make sync` would write, or that leads nowhere."""
-    differing = [f"{path.relative_to(root).as_posix()}: {what}: run `make sync`" for path, _, what in plan(root)]
-    published = "{}/blob/{}".format(*read_settings(root))
-    return differing + numbering([path.name for path in notebook_paths(root)]) + links.findings(root, published)
+    found = [f"{path.relative_to(root).as_posix()}: {what}: run `make sync`" for path, _, what in plan(root)]
+    numbers = [path.name[:2] for path in notebook_paths(root)]
+    if numbers != [f"{number:02}" for number in range(1, len(numbers) + 1)]:
+        found.append(f"expected the notebooks to be numbered 01, 02, …, found {', '.join(numbers)}")
+    return found + links.findings(root, "{}/blob/{}".format(*read_settings(root)))
 
 
 def notebook_text(notebook):
@@ -194,11 +175,7 @@ def write(root):
 
 
 def set_repository(root, repository):
-    """Write the address of the published repository into pyproject.toml.
-
-    Raises:
-        ValueError: if `repository` is not of the form owner/name.
-    """
+    """Write the address of the published repository, owner/name, into pyproject.toml."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"REPO={repository}: expected owner/name, as in the address github.com/owner/name.")
     path = root / "pyproject.toml"
