@@ -23,11 +23,9 @@ ANSWERS["01.1"] = [
     (lambda images, amount: np.uint8(clipped(images, amount)), RIGHT),
     (lambda images, amount: images + np.uint8(amount), "200 + 100 came out as 44"),
     (lambda images, amount: images.astype(int) + amount, "came out as 300: brighter than a pixel can be"),
-    (lambda images, amount: np.clip(images * 1.5, 0, 255), "became 255, 150 and 60 when brightened by 100"),
     (lambda images, amount: np.minimum(images.astype(int) + amount, 255), "became 140, 40 and -20 with"),
     (clipped, "But they are float32"),
     (lambda images, amount: np.add(images, amount, out=images, casting="unsafe"), "changes the images it is given"),
-    (lambda images, amount: clipped(images, amount)[0], "came back with shape (1, 1, 3)"),
 ]
 ANSWERS["01.2"] = [
     (lambda labels, buffer, batch: min(batch, len(np.unique(labels[: buffer + batch - 1]))), RIGHT),
@@ -59,7 +57,6 @@ ANSWERS["01.3"] = [
     (most_similar, RIGHT),
     (lambda images, known: in_both_halves(images, known) % len(known), RIGHT),
     (partial(most_similar, sides=[AS_IS]), "mirrored ones are not"),
-    (partial(most_similar, sides=[MIRRORED]), "no longer found"),
     (partial(most_similar, sides=[AS_IS, UPSIDE_DOWN]), "Which axis"),
     (in_both_halves, "Row numbers above 11"),
     (lambda images, known: fingerprint(images) @ fingerprint(known).T, "returns the shape (3, 12)"),
@@ -118,18 +115,15 @@ ANSWERS["02.3"] = [
     (network, RIGHT),
     (partial(network, last="softmax", from_logits=False), RIGHT),
     (partial(network, rescaled=False), "What numbers does its first layer see"),
-    (partial(network, rescaled=False, last="softmax", from_logits=False), "What numbers does its first layer see"),
     (partial(network, from_logits=False), "what does the loss expect?"),
     (partial(network, rate=1e-7), "Check 2 fails"),
     (partial(network, classes=11), "has the shape (20, 11)"),
 ]
 ANSWERS["03.1"] = [
-    (0.8669, RIGHT),
-    (np.float32(0.87), RIGHT),
+    (0.87, RIGHT),
     (np.log(10), "an answer that knows nothing"),
     (0, "no answer makes this loss 0"),
     (-np.log(0.82), "only the true class is counted"),
-    (-0.91 * np.log(0.91) - 0.09 * np.log(0.01), "with a smoothing of 0.1"),
     (-0.8 * np.log(0.8) - 0.2 * np.log(0.2 / 9), "the true one included"),
     (-0.82 * np.log2(0.82) - 0.18 * np.log2(0.02), "base 2"),
     (0.7, "too low"),
@@ -145,9 +139,7 @@ def grey_half(images, labels, seed, share=0.5, coins=(400, 1, 1, 1)):
 
 ANSWERS["03.2"] = [
     (grey_half, RIGHT),
-    (lambda *batch: [tf.image.convert_image_dtype(grey_half(*batch)[0], "uint8"), batch[1]], RIGHT),
     (partial(grey_half, share=1), "All images come out grey"),
-    (partial(grey_half, share=0), "No image comes out grey"),
     (partial(grey_half, coins=(1, 1, 1, 1)), "One coin is thrown"),
     (partial(grey_half, coins=(400, 8, 1, 1)), "neither grey nor as"),
     (partial(grey_half, share=0.1), "% of 400 images"),
@@ -155,7 +147,6 @@ ANSWERS["03.2"] = [
     (lambda images, labels, seed: grey_half(images, labels, [1, 1]), "Another seed gave the same"),
     (lambda *batch: grey_half(*batch[:2], np.random.randint(99, size=2)), "The same seed gave other images"),
     (lambda *batch: grey_half(*batch)[0], "returns two things"),
-    (lambda *batch: (grey_half(*batch)[0][..., :1], batch[1]), "with shape (400, 8, 8, 1)"),
     (lambda *batch: (grey_half(*batch)[0], batch[1] + 1), "a grey ship is a ship"),
 ]
 
@@ -169,15 +160,12 @@ def stitch(images, labels, seed, lowest=0, share=lambda width: width / 32, shift
 
 ANSWERS["03.3"] = [
     (stitch, RIGHT),
-    (lambda images, *rest: stitch(tf.cast(images, tf.float32), *rest), RIGHT),
     (partial(stitch, lowest=32), "the border lies at column 32"),
-    (partial(stitch, lowest=16), "Of fifty widths the smallest is 16"),
     (lambda *batch: (stitch(*batch)[0], batch[1]), "those of the right parts"),
     (partial(stitch, share=lambda width: 1 - width / 32), "shares are exchanged"),
     (partial(stitch, share=lambda width: width / 64), "not those of the areas"),
     (partial(stitch, shift=-1), "from the image before it"),
     (lambda images, labels, seed: stitch(images, labels, [1, 1]), "Another seed gave the same"),
-    (lambda *batch: (stitch(*batch)[0], 2 * stitch(*batch)[1]), "not every label sums to 1"),
 ]
 ANSWERS["04.1"] = [
     (lambda images, part, count: [part * count, images // (part * count), part * count / 1280], RIGHT),
@@ -186,11 +174,9 @@ ANSWERS["04.1"] = [
     (lambda images, part, count: (part * count, -(-images // (part * count)), 0.4), "a part of a batch"),
     (lambda images, part, count: (part * count, images / (part * count), 0.4), "needs a whole batch"),
     (lambda images, part, count: (part * count, images // part, 0.4), "a single replica"),
-    (lambda images, part, count: (part * count, 3, 0.4), "how many whole batches"),
     (lambda images, part, count: (part * count, 1, 0.1), "stays 0.1"),
     (lambda images, part, count: (part * count, 1, 0.1 * math.sqrt(part * count / 128)), "as for Adam"),
     (lambda images, part, count: (part * count, 1, 0.1 * count), "not for 32"),
-    (lambda images, part, count: (part * count, 1, 0.3), "by what factor"),
 ]
 ANSWERS["04.2"] = [
     (lambda gradients, counts: np.average(gradients, axis=0, weights=counts), RIGHT),
@@ -212,7 +198,6 @@ def predict_rate(batch, first, second):
 
 ANSWERS["04.3"] = [
     (predict_rate, RIGHT),
-    (lambda *arguments: round(predict_rate(*arguments)), RIGHT),
     (lambda batch, first, second: second[1], "the same for every batch"),
     (lambda batch, *two: np.polyval(np.polyfit(*zip(*two, strict=True), 1), batch), "along a straight line"),
     (lambda batch, *two: batch / predict_rate(batch, *two), "the seconds of a step"),
@@ -227,14 +212,11 @@ def merge(means, variances):
 
 ANSWERS["04.4"] = [
     (merge, RIGHT),
-    (lambda *arguments: [np.float32(part).tolist() for part in merge(*arguments)], RIGHT),
     (lambda means, variances: (means.mean(), merge(means, variances)[1]), "the mean has the shape ()"),
-    (lambda means, variances: (means.mean(axis=0), variances.mean()), "the variance has the shape ()"),
     (lambda means, variances: (means.sum(axis=0), merge(means, variances)[1]), "It was right as it stood"),
     (lambda means, variances: (means.mean(axis=0), variances.mean(axis=0)), "it is too small"),
     (lambda means, variances: (means.mean(axis=0), means.var(axis=0)), "between the parts"),
     (lambda means, variances: (means.mean(axis=0), merge(means, variances)[1] ** 0.5), "standard deviation"),
-    (lambda means, variances: (means.mean(axis=0), variances.sum(axis=0)), "the sum of the variances"),
     (lambda means, variances: (means.mean(axis=0), (variances + means**2).mean(axis=0)), "the mean of the squares"),
     (lambda m, v: (m.mean(axis=0), v.mean(axis=0) + m.var(axis=0, ddof=1)), "divided by 4, or by 3?"),
 ]
@@ -248,14 +230,11 @@ ANSWERS["05.1"] = [
     (images_needed, RIGHT),
     (lambda accuracy, half_width: math.ceil(images_needed(accuracy, half_width, 2)), RIGHT),
     (lambda accuracy, half_width: 10_000, "asks for just as many. Compare the three widths"),
-    (lambda accuracy, half_width: math.sqrt(images_needed(accuracy, half_width)), "2.0 times as many"),
     (lambda accuracy, half_width: images_needed(0.5, half_width), "The accuracy has an influence"),
     (lambda accuracy, half_width: accuracy * (1.96 / half_width) ** 2, "How does the accuracy stand in the formula"),
     (lambda accuracy, half_width: images_needed(accuracy, half_width / 2), "four times too many"),
-    (lambda accuracy, half_width: images_needed(accuracy, half_width, 1), "a quarter"),
     (lambda accuracy, half_width: images_needed(accuracy, half_width, 1.64), "stands before the root"),
     (lambda accuracy, half_width: images_needed(accuracy, half_width / 100), "is one of them in percent?"),
-    (lambda accuracy, half_width: images_needed(accuracy, half_width * 100), "a ten thousandth"),
 ]
 
 
@@ -317,7 +296,6 @@ def most_harmful(score, image, size, best=min, once=np.asarray, each=np.copy):
 
 ANSWERS["06.1"] = [
     (most_harmful, RIGHT),
-    (lambda *arguments: np.array(most_harmful(*arguments)), RIGHT),
     (partial(most_harmful, each=np.asarray), "another one afterwards"),
     (partial(most_harmful, once=np.copy, each=np.asarray), "Is there ever a second?"),
     (partial(most_harmful, best=max), "but raises it"),
@@ -355,7 +333,6 @@ def nearest(features, labels, new, **options):
 ANSWERS["06.3"] = [
     (nearest, RIGHT),
     (partial(nearest, order=1), RIGHT),
-    (lambda *arguments: [float(number) for number in nearest(*arguments)], RIGHT),
     (lambda features, labels, new: np.zeros(len(new), int), "the same class"),
     (lambda features, labels, new: labels[nearest(features, np.arange(7), new)], "the nearest picture"),
     (lambda features, labels, new: nearest(features, np.arange(7), new), "places of pictures"),
@@ -364,7 +341,6 @@ ANSWERS["06.3"] = [
     (partial(nearest, mean=np.median), "the median"),
     (lambda features, labels, new: (new @ class_means(features, labels).T).argmax(axis=1), "by products of features"),
     (partial(nearest, mean=lambda rows, axis: [rows.mean()]), "one mean, as long as a row of features"),
-    (lambda features, labels, new: nearest(features, labels, features), "For 6 new pictures, expected 6 classes"),
 ]
 
 
