@@ -13,11 +13,9 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
+from tests import tiny
 from tests.conftest import redirect_git
 from tests.tools import check_python, parts, run, sync
-
-GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
-
 
 USED = "from utils import data\nprint(*data.__file__.split(os.sep)[-3:-1], profile.name)"
 
@@ -71,16 +69,12 @@ def test_the_set_up_cell_may_be_run_again(series):
     assert used == "series utils test\nTrue\n"
 
 
-PRESET = """
-import json, os, pathlib
-os.environ |= {"KERAS_BACKEND": "jax", "MPLBACKEND": "agg", "KERAS_HOME": os.getcwd()}
-pathlib.Path("keras.json").write_text(json.dumps({"backend": "jax", "image_data_format": "channels_first"}))
-"""
-
-
-def test_what_the_environment_presets_does_not_change_backend_images_and_figures(series):
+def test_what_the_environment_presets_does_not_change_backend_images_and_figures(series, monkeypatch):
+    (series / "keras.json").write_text('{"backend": "jax", "image_data_format": "channels_first"}')
+    for name, value in {"KERAS_BACKEND": "jax", "MPLBACKEND": "agg", "KERAS_HOME": str(series)}.items():
+        monkeypatch.setenv(name, value)
     ask = "import keras, matplotlib\nprint(keras.backend.image_data_format(), matplotlib.get_backend())"
-    said, found = run_setup(series / "notebooks", PRESET, ask)
+    said, found = run_setup(series / "notebooks", after=ask)
     assert ", tensorflow " in said and len(said.splitlines()) == 2
     assert re.fullmatch(r"channels_last .*inline.*\n", found)
 
@@ -118,21 +112,14 @@ def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, m
     assert caught.value.evalue.startswith("tensorflow is not installed here. In Colab, choose Runtime > Change runtime")
 
 
-@pytest.mark.parametrize(
-    "fact",
-    [
-        *({"version": (3, minor, 0)} for minor in (11, 12, 13)),
-        *({"system": system} for system in ("Linux aarch64", "macOS arm64", "Windows AMD64")),
-    ],
-    ids=str,
-)
-def test_a_python_with_tensorflow_passes(fact):
-    assert check_python.problem(**GOOD | fact) == ""
+GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
 
 
 @pytest.mark.parametrize(
-    ("fact", "part"),
+    ("fact", "refusal"),
     [
+        *(({"version": (3, minor, 0)}, None) for minor in (11, 12, 13)),
+        *(({"system": system}, None) for system in ("Linux aarch64", "macOS arm64", "Windows AMD64")),
         ({"version": (3, 10, 9)}, "found 64-bit CPython 3.10.9"),
         ({"version": (3, 14, 0)}, "make test PYTHON=python3.12"),
         ({"bits": 32}, "found 32-bit CPython"),
@@ -144,54 +131,52 @@ def test_a_python_with_tensorflow_passes(fact):
     ],
     ids=str,
 )
-def test_a_python_without_tensorflow_is_refused_in_one_sentence(fact, part):
+def test_only_a_python_without_tensorflow_is_refused_and_that_in_one_sentence(fact, refusal):
     sentence = check_python.problem(**GOOD | fact)
-    assert part in sentence and sentence.startswith("Expected") and "\n" not in sentence
+    assert re.fullmatch(f"Expected .*{re.escape(refusal)}.*", sentence) if refusal else sentence == ""
 
 
 def test_the_check_runs_on_old_pythons_and_passes_this_one():
-    source = Path(check_python.__file__).read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 6))
+    ast.parse(Path(check_python.__file__).read_text(encoding="utf-8"), feature_version=(3, 6))
     assert check_python.problem(**check_python.this_python()) == ""
 
 
-def make(folder, *arguments):
-    """Run make on a copy of what it needs before .venv is there; returns exit code, and what it said."""
+@pytest.fixture
+def make(tmp_path):
+    """A function that runs make on a copy of what it needs before .venv is there, and returns all that it says."""
+    if sys.platform == "win32":
+        pytest.skip("on Windows the README's plain commands take the place of make")
     for name in ("Makefile", "requirements.txt", "tests/requirements.txt", "tests/tools/check_python.py"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(sync.PROJECT / name, folder / name)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sync.PROJECT / name, tmp_path / name)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    answer = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-    return answer.returncode, answer.stdout + answer.stderr
+
+    def make(*arguments):
+        answer = subprocess.run(["make", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert answer.returncode != 0 and not (tmp_path / ".venv").exists()
+        return answer.stdout + answer.stderr
+
+    return make
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="on Windows the README's plain commands take the place of make")
 @pytest.mark.parametrize("target", ["lab", "run", "test", "publish", "sync", "sync-check"])
-def test_make_refuses_a_python_before_it_installs(tmp_path, target):
+def test_make_refuses_a_python_before_it_installs(make, tmp_path, target):
     other = tmp_path / "python3.14"
     pretend = "import runpy, sys; sys.version_info = (3, 14, 0); runpy.run_path(sys.argv[1], run_name='__main__')"
     other.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$@"\n')
     other.chmod(0o755)
-    code, said = make(tmp_path, target, f"PYTHON={other}")
-    sentences = [line for line in said.splitlines() if not line.startswith("make")]
-    assert code != 0 and len(sentences) == 1 and "found 64-bit CPython 3.14.0" in sentences[0]
-    assert not (tmp_path / ".venv").exists()
+    (sentence,) = (line for line in make(target, f"PYTHON={other}").splitlines() if not line.startswith("make"))
+    assert "found 64-bit CPython 3.14.0" in sentence
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="on Windows the README's plain commands take the place of make")
-def test_make_says_that_there_is_no_such_python(tmp_path):
-    code, said = make(tmp_path, "test", "PYTHON=python3.99")
-    assert code != 0 and "Expected a Python called python3.99 and found none" in said
-    assert not (tmp_path / ".venv").exists()
+def test_make_says_that_there_is_no_such_python(make):
+    assert "Expected a Python called python3.99 and found none" in make("test", "PYTHON=python3.99")
 
 
 def test_pytest_leaves_generated_and_hidden_notebooks_alone(tmp_path):
-    """A copy of the pytest settings over one notebook of the series and three that are none."""
     shutil.copy(sync.PROJECT / "pyproject.toml", tmp_path)
     for name in ("notebooks", "notebooks/.ipynb_checkpoints", "build", ".venv"):
-        (tmp_path / name).mkdir()
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
-        (tmp_path / name / "01_x.ipynb").write_text(sync.notebook_text(notebook), encoding="utf-8")
+        tiny.write(tmp_path / name / "01_x.ipynb", sync.notebook_text(tiny.solutions("1")))
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "."]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
     collected = [line for line in answer.stdout.splitlines() if "::" in line]

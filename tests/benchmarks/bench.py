@@ -12,53 +12,39 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from tests.benchmarks import report
 from tests.benchmarks.rows import ROWS
 from tests.tools import sync
 
-PROJECT = Path(__file__).resolve().parents[2]
 # What would make the measured code do something else than it does for a reader on this machine.
 IGNORED = ("CIFAR10_SOURCE", "KERAS_BACKEND")
 
 
-class CannotRun(Exception):
-    """A measurement that failed, with the reason."""
-
-
 def measure(side, folder, quick=False):
-    """The answer of one function of `sides.py`, in a process of its own.
-
-    Raises:
-        CannotRun: if that process fails.
-    """
-    settings = {key: value for key, value in os.environ.items() if key not in IGNORED}
-    settings = {"TF_CPP_MIN_LOG_LEVEL": "2"} | settings
+    """The answer of one function of `sides.py`, in a process of its own; CalledProcessError if that fails."""
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ
+    settings = {key: value for key, value in settings.items() if key not in IGNORED}
     command = [sys.executable, "-m", "tests.benchmarks.sides", side, str(folder), "--started", repr(time.time())]
     command += ["--quick"] if quick else []
-    done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(command, cwd=sync.PROJECT, env=settings, capture_output=True, encoding="utf-8")
     if done.returncode:
-        raise CannotRun(f"{side}: exit status {done.returncode}: {done.stderr.strip()[-500:]}")
-    answer = json.loads(done.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise CannotRun(f"{side}: {answer['error']}")
-    return answer
+        print(done.stderr, file=sys.stderr)
+    done.check_returncode()
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure_row(row, quick=False):
     """Measure both sides of a row in turn: a dict with "ours", "theirs" (None without a peer) and "n"."""
-    sides = ("ours", "theirs") if row.peer else ("ours",)
-    answers = {side: [] for side in sides}
+    answers = {side: [] for side in (("ours", "theirs") if row.peer else ("ours",))}
     repeats = 1 if quick else row.repeats
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(1, repeats + 1):
-            for side in sides:
-                answer = measure(f"{row.name}_{side}", folder, quick)
-                answers[side].append(answer)
-                value = f"{report.number(answer['value'])} {row.unit}"
+            for side in answers:
+                answers[side].append(measure(f"{row.name}_{side}", folder, quick))
+                value = f"{report.number(answers[side][-1]['value'])} {row.unit}"
                 print(f"{row.name}, {side}, {repeat} of {repeats}: {value}", flush=True)
-    return {"theirs": None, "n": repeats} | {side: combine(answers[side]) for side in sides}
+    return {"theirs": None, "n": repeats} | {side: combine(answers[side]) for side in answers}
 
 
 def combine(answers):
@@ -70,10 +56,9 @@ def combine(answers):
 
 def save(root, name, result):
     """Put the result of one row among the saved ones, and write the pages that show them."""
-    path = root / "tests" / "benchmarks" / "results.json"
+    path = root / "tests/benchmarks/results.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    results[name] = result
-    sync.write_file(path, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    sync.write_file(path, json.dumps(results | {name: result}, indent=1, ensure_ascii=False) + "\n")
     sync.write(root)
 
 
@@ -92,30 +77,28 @@ def main(arguments=None):
             "`CIFAR10_DIR=/data/cifar-10-python.tar.gz make bench`."
         )
     command = f"make bench ONLY={options.only}" if options.only else "make bench"
-    results, failures = {}, []
     try:
-        place = measure("machine", PROJECT)
-        print(f"{place['machine']}; images: {place['data']}.", flush=True)
-        for row in chosen:
-            try:
-                made = {"date": time.strftime("%Y-%m-%d"), "command": command}
-                results[row.name] = measure_row(row, options.quick) | place | made
-                if not options.quick:
-                    save(PROJECT, row.name, results[row.name])
-            except CannotRun as failure:
-                failures.append(str(failure))
-                print(failure, flush=True)
-    except CannotRun as failure:
-        failures.append(str(failure))
-    except KeyboardInterrupt:
-        failures.append("Interrupted." if options.quick else "Interrupted; the rows that were finished are saved.")
+        place = measure("machine", sync.PROJECT)
+    except subprocess.CalledProcessError:
+        sys.exit("Nothing was measured, for the reason above.")
+    print(f"{place['machine']}; images: {place['data']}.", flush=True)
+    results, failed = {}, []
+    for row in chosen:
+        made = {"date": time.strftime("%Y-%m-%d"), "command": command}
+        try:
+            results[row.name] = measure_row(row, options.quick) | place | made
+        except subprocess.CalledProcessError as error:
+            failed.append(f"{row.name} (exit status {error.returncode})")
+            continue
+        if not options.quick:
+            save(sync.PROJECT, row.name, results[row.name])
     if results:
         print(f"\n{report.table(results)}\n\n{report.NOTE}")
-        if options.quick:
-            print("A quick run: these numbers mean nothing and were not saved.")
-    print(*(f"Could not run: {failure}" for failure in failures), sep="\n")
-    return 1 if failures else 0
+    if options.quick:
+        print("A quick run: these numbers mean nothing and were not saved.")
+    if failed:
+        sys.exit(f"Could not run, for the reasons above: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

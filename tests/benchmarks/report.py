@@ -19,28 +19,25 @@ The peers are recipes of published articles, with code written for this comparis
 
 def page(results):
     """The whole of RESULTS.md: `results` is the content of results.json, a dict from the name of a row."""
-    articles = "\n".join(f"- `{network}`: {article}." for network, article in ARTICLES.items())
-    shown = [(row, results[row.name]) for row in ROWS if row.name in results]
     return "\n\n".join([
         "<!-- written by `make sync` from results.json and rows.py; changes made by hand are lost -->",
         "# Side by side with the articles' recipes",
-        INTRODUCTION + "\n\n" + articles,
+        INTRODUCTION,
+        "\n".join(f"- `{network}`: {article}." for network, article in ARTICLES.items()),
         table(results),
         NOTE,
         conditions(results),
-        *(section(row, result) for row, result in shown),
+        *(section(row, results[row.name]) for row in ROWS if row.name in results),
     ]) + "\n"  # fmt: skip
 
 
 def summary(results):
     """What README.md quotes, or nothing while there are no results."""
-    if not results:
-        return ""
     text = (
         "Side by side with recipes of published articles, as `make bench` measured it with `CIFAR10_DIR` set; "
         "[RESULTS.md](tests/benchmarks/RESULTS.md) says what ran instead of what:"
     )
-    return "\n\n".join([text, table(results), NOTE, conditions(results)])
+    return "\n\n".join([text, table(results), NOTE, conditions(results)]) if results else ""
 
 
 def table(results):
@@ -75,12 +72,9 @@ def measured(row, side):
 def conditions(results):
     """Where and on what the rows were measured: one line for each machine and source of images."""
     places = {}
-    for row in ROWS:
-        if row.name in results:
-            result = results[row.name]
-            places.setdefault(f"{result['machine']}; images: {result['data']}", []).append(row.name)
-    several = len(places) > 1
-    return "\n\n".join(f"{', '.join(names)}: {place}." if several else f"{place}." for place, names in places.items())
+    for name, result in results.items():
+        places.setdefault(f"{result['machine']}; images: {result['data']}.", []).append(name)
+    return "\n\n".join(f"{', '.join(names)}: {place}" if len(places) > 1 else place for place, names in places.items())
 
 
 def section(row, result):
@@ -99,5 +93,6 @@ def section(row, result):
 
 def number(value):
     """A number with three digits, or all of those before the point."""
-    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2 if value >= 0.9995 else None
-    return f"{value:.3g}" if digits is None else f"{value:,.{digits}f}"
+    if value < 0.9995:
+        return f"{value:.3g}"
+    return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"

@@ -17,29 +17,17 @@ ARTICLES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One benchmark.
+    """One benchmark."""
 
-    Attributes:
-        name: for `make bench ONLY=NAME`; `sides.py` has a function NAME_ours and, if there is a peer, NAME_theirs.
-        peer: what it is compared with, in the table; "" if with nothing.
-        ours: what is measured of this series, in the table.
-        unit: of both values.
-        aim: the least ratio, how many times better ours should be; without a peer, the most that the value may be.
-        ran: what was run instead of what, and how.
-        more_is_better: whether the ratio is ours / theirs instead of theirs / ours.
-        repeats: how often each side is measured, in turn; the table shows medians.
-        limit: what limits ours, as found by profiling on `PROFILED`; "" if that is not known.
-    """
-
-    name: str
-    peer: str
-    ours: str
-    unit: str
-    aim: float
-    ran: str
-    more_is_better: bool = False
-    repeats: int = 1
-    limit: str = ""
+    name: str  # for `make bench ONLY=NAME`; `sides.py` has NAME_ours and, if there is a peer, NAME_theirs
+    peer: str  # what it is compared with, in the table; "" if with nothing
+    ours: str  # what is measured of this series, in the table
+    unit: str  # of both values
+    aim: float  # the least ratio, how many times better ours should be; without a peer, the most that the value may be
+    ran: str  # what was run instead of what, and how
+    more_is_better: bool = False  # whether the ratio is ours / theirs instead of theirs / ours
+    repeats: int = 1  # how often each side is measured, in turn; the table shows medians
+    limit: str = ""  # what limits ours, as found by profiling on `PROFILED`; "" if that is not known
 
 
 TRAINED = (
@@ -60,11 +48,9 @@ ROWS = (
         4,
         f"{TRAINED} The peer is the article's: Adam, batches of 256, tf.data with cache, a shuffle buffer of 1,000 "
         "and prefetch, at most 50 epochs with early stopping (patience 3); on the CPU instead of a TPU.",
-        limit=(
-            "the 175 training steps, 75 ms each, with 627 GFLOP/s (see `roofline`). Seen in a run of its own, they "
-            "take 13.2 s; building the network and whitening 1.7 s, TensorFlow's tracing of the first step 1.0 s, the "
-            "look at the validation images 0.6 s. The pipeline alone needs 0.3 s an epoch."
-        ),
+        limit="the 175 training steps, 75 ms each, with 627 GFLOP/s (see `roofline`). Seen in a run of its own, they "
+        "take 13.2 s; building the network and whitening 1.7 s, TensorFlow's tracing of the first step 1.0 s, the "
+        "look at the validation images 0.6 s. The pipeline alone needs 0.3 s an epoch.",
     ),
     Row(
         "time_to_80",
@@ -85,13 +71,11 @@ ROWS = (
         3,
         "The peer divides the pixels of 45,000 training and 5,000 validation images by 255, which makes float64 "
         "arrays, and fits in batches of 32, as its article does with 50,000 and 10,000; ours trains from the same "
-        "images in batches of 512. Peak of the resident memory of a process of its own, less its peak after `import "
-        "keras, tensorflow`, which stands below.",
+        "images in batches of 512. Peak of the resident memory of a process of its own, less that of a process that "
+        "does nothing but `import keras, tensorflow`, which stands below.",
         repeats=3,
-        limit=(
-            "not the training but the whitening before it, which lays out all patches of 5,000 images: there the "
-            "process reaches 1,573 MB; it falls to 901 MB, and after the first step it has 1,423 MB."
-        ),
+        limit="not the training but the whitening before it, which lays out all patches of 5,000 images: there the "
+        "process reaches 1,573 MB; it falls to 901 MB, and after the first step it has 1,423 MB.",
     ),
     Row(
         "augment",
@@ -106,10 +90,8 @@ ROWS = (
         "45,000 images; the first batch is not timed.",
         more_is_better=True,
         repeats=3,
-        limit=(
-            "the two gathers of pixels: `flip` alone or `crop` alone give about 0.4 million images/s, no change at "
-            "all 1.1 million."
-        ),
+        limit="the two gathers of pixels: `flip` alone or `crop` alone give about 0.4 million images/s, no change at "
+        "all 1.1 million.",
     ),
     Row(
         "load",
@@ -133,10 +115,8 @@ ROWS = (
         "that is not timed. The peer makes a float32 batch of one of each, as the article does with its one photo; "
         "here that is repeated, without the article's progress bars. Ours returns its whole table.",
         repeats=3,
-        limit=(
-            "the first call with batches of another size, for which TensorFlow traces its function anew: a second "
-            "call takes 0.09 s, of which the network computes 0.06 s."
-        ),
+        limit="the first call with batches of another size, for which TensorFlow traces its function anew: a second "
+        "call takes 0.09 s, of which the network computes 0.06 s.",
     ),
     Row(
         "roofline",
@@ -149,11 +129,9 @@ ROWS = (
         "backwards twice as many, without the gradients that the frozen first layer spares.",
         more_is_better=True,
         repeats=3,
-        limit=(
-            "the gradients of the convolutions' weights. TensorFlow's profiler gives them 2.3 of 4.8 s of all "
-            "operations, for a third of the work; the gradients of their inputs take 1.2 s, the way forwards 0.7 s, "
-            "the gradient of ReLU 0.3 s."
-        ),
+        limit="the gradients of the convolutions' weights. TensorFlow's profiler gives them 2.3 of 4.8 s of all "
+        "operations, for a third of the work; the gradients of their inputs take 1.2 s, the way forwards 0.7 s, "
+        "the gradient of ReLU 0.3 s.",
     ),
     Row(
         "suite",

@@ -3,8 +3,7 @@
 python -m tests.benchmarks.sides SIDE FOLDER [--quick]
 
 SIDE is the name of a function here. FOLDER is shared by all measurements of a row. An answer has a `value`, in the
-unit of the row, and `facts`, numbers by name; that of a training says also whether its target was `reached`; that of
-a failure has only an `error`. Imports stand inside the functions: one row measures what comes on top of TensorFlow's.
+unit of the row, and `facts`, numbers by name; that of a training says also whether its target was `reached`.
 """
 
 import argparse
@@ -20,42 +19,51 @@ import xml.etree.ElementTree as ElementTree
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
-from tests.benchmarks import rows
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.datasets import cifar10
 
-PROJECT = Path(__file__).resolve().parents[2]
+from models.train import RECIPES, build, train
+from tests.benchmarks import rows
+from tests.benchmarks.peak import peak_memory, peak_of_the_bare_import
+from utils.data import load_cifar10, subset
+from utils.machine import PROFILES, describe_machine, fastest_precision
+from utils.networks import CIFAR_SHAPE, build_model, count_flops
+from utils.pipelines import affine, compose, crop, flip, make_dataset
 
 
 def machine(run):
     """Where and on what is measured; also fills the cache of images."""
-    import numpy as np
-
-    from utils.machine import describe_machine
-
-    source = images(run).source
-    return {"machine": f"{describe_machine()}, numpy {np.__version__}", "data": source}
+    return {"machine": f"{describe_machine()}, numpy {np.__version__}", "data": images(run).source}
 
 
 def images(run):
     """The images of every row: all of them, or a few for a quick run."""
-    from utils.data import load_cifar10, subset
-    from utils.machine import PROFILES
-
     data = load_cifar10()
     return subset(data, replace(PROFILES["test"], train=300, validation=50, test=50)) if run.quick else data
 
 
-# time_to_70 and time_to_80
+def divided_pixels(run):
+    """Training and validation images as two of the articles prepare them: float64, 0 to 1."""
+    data = images(run)
+    return (data.x_train / 255.0, data.y_train), (data.x_validation / 255.0, data.y_validation)
+
+
+def article_network(name):
+    """A network as articles write it that divide the pixels beforehand: no rescaling inside, and probabilities out."""
+    stack = build_model(name).layers[1:]
+    stack[-1].activation = keras.activations.softmax
+    model = keras.Sequential([keras.Input(CIFAR_SHAPE), *stack])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
 
 
 def time_to_70_theirs(run):
-    import keras
-    import tensorflow as tf
-
-    from utils.networks import build_model
-
     data = images(run)
 
     def batches(pixels, labels, shuffle):
@@ -79,114 +87,74 @@ def time_to_80_theirs(run):
     return fit_until(model, "time_to_80", run, start, rows.MOST_EPOCHS, x=x, y=y, validation_data=validation)
 
 
-def divided_pixels(run):
-    """Training and validation images as two of the articles prepare them: float64, 0 to 1."""
-    data = images(run)
-    return (data.x_train / 255.0, data.y_train), (data.x_validation / 255.0, data.y_validation)
-
-
-def article_network(name):
-    """A network as articles write it that divide the pixels beforehand: no rescaling inside, and probabilities out."""
-    import keras
-
-    from utils.networks import CIFAR_SHAPE, build_model
-
-    stack = build_model(name).layers[1:]
-    stack[-1].activation = keras.activations.softmax
-    model = keras.Sequential([keras.Input(CIFAR_SHAPE), *stack])
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
 def fit_until(model, row, run, start, epochs, *callbacks, **data):
     """Train until a validation accuracy is reached, and say when that was; `start` is when the training began."""
-    import keras
-
     accuracies, ends = [], []
 
     def watch(epoch, logs):
-        accuracies.append(round(logs["val_accuracy"], 6))  # 0.7 in single precision is a little less than 0.7
+        accuracies.append(logs["val_accuracy"])
         ends.append(time.time())
-        if accuracies[-1] >= target(row, run):
-            model.stop_training = True
+        model.stop_training |= reached(row, run, accuracies[-1])
 
     callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=watch)]
     model.fit(**data, epochs=2 if run.quick else epochs, callbacks=callbacks, verbose=0)
-    return trained(row, run, accuracies, ends[-1] - start, ends[-1] - run.started)
-
-
-def target(row, run):
-    return 0.2 if run.quick else rows.TARGETS[row]
-
-
-def trained(row, run, accuracies, seconds, with_start_up):
-    facts = {
-        "seconds from the start of the process": with_start_up,
-        "epochs": len(accuracies),
-        "best validation accuracy, %": 100 * max(accuracies),
-    }
-    return {"value": seconds, "reached": max(accuracies) >= target(row, run), "facts": facts}
+    return trained(row, run, accuracies, start, ends[-1])
 
 
 def train_ours(row, run):
     """Our recipe on its whole schedule; what comes after the epoch that reaches the target does not count."""
-    from models.train import RECIPES, train
-
     data = images(run)
     recipe, epochs = rows.SCHEDULES[row]
     start = time.time()
     _, history = train(RECIPES[recipe], data, epochs, verbose=0)
     end = time.time()
-    accuracies = [round(accuracy, 6) for accuracy in history["val_accuracy"]]
-    counted = next((n for n, value in enumerate(accuracies, 1) if value >= target(row, run)), epochs)
-    end -= sum(history["seconds"][counted:])
-    return trained(row, run, accuracies[:counted], end - start, end - run.started)
+    accuracies = history["val_accuracy"]
+    counted = next((n for n, accuracy in enumerate(accuracies, 1) if reached(row, run, accuracy)), epochs)
+    return trained(row, run, accuracies[:counted], start, end - sum(history["seconds"][counted:]))
 
 
 time_to_70_ours, time_to_80_ours = partial(train_ours, "time_to_70"), partial(train_ours, "time_to_80")
 
 
-# memory
+def reached(row, run, accuracy):
+    return round(accuracy, 6) >= (0.2 if run.quick else rows.TARGETS[row])  # 0.7 in single precision is a little less
+
+
+def trained(row, run, accuracies, start, end):
+    facts = {
+        "seconds from the start of the process": end - run.started,
+        "epochs": len(accuracies),
+        "best validation accuracy, %": 100 * max(accuracies),
+    }
+    return {"value": end - start, "reached": reached(row, run, max(accuracies)), "facts": facts}
 
 
 def memory_theirs(run):
-    def fit(watcher):
-        (x, y), validation = divided_pixels(run)
-        model = article_network("three_block_dense1024")
-        model.fit(x, y, epochs=20, validation_data=validation, callbacks=[watcher], verbose=0)
-
-    return memory_at_first_step(fit)
+    (x, y), validation = divided_pixels(run)
+    model = article_network("three_block_dense1024")
+    return memory_at_first_step(model, x=x, y=y, epochs=20, validation_data=validation)
 
 
 def memory_ours(run):
-    def fit(watcher):
-        model, batches, _ = our_training(run)
-        model.fit(batches, epochs=1, callbacks=[watcher], shuffle=False, verbose=0)
-
-    return memory_at_first_step(fit)
+    model, batches, _ = our_training(run)
+    return memory_at_first_step(model, x=batches, shuffle=False)
 
 
-def memory_at_first_step(fit):
-    """What a training needs up to its first step, above the bare import; `fit` gets a callback that then ends it."""
-    import keras
-    import tensorflow  # noqa: F401
+def memory_at_first_step(model, **options):
+    """What a training needs up to its first step, with which it ends, above the bare import."""
+    peaks = []
 
-    imported, peaks = peak_memory(), []
-
-    def note(batch, logs):
+    def stop(batch, logs):
         peaks.append(peak_memory())
-        watcher.model.stop_training = True
+        model.stop_training = True
 
-    watcher = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    fit(watcher)
-    return {"value": peaks[0] - imported, "facts": {"MB after the bare import": imported, "MB in all": peaks[0]}}
+    model.fit(**options, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)], verbose=0)
+    bare = peak_of_the_bare_import()
+    return {"value": peaks[0] - bare, "facts": {"MB after the bare import": bare, "MB in all": peaks[0]}}
 
 
 def our_training(run):
     """`fast_cnn` and its batches as `models.train.train` makes them, and the recipe."""
-    from models.train import RECIPES, build
-    from utils.pipelines import make_dataset
-
     data = images(run)
     recipe = replace(RECIPES["fast_cnn"], batch_size=100) if run.quick else RECIPES["fast_cnn"]
     model = build(recipe, data.x_train, recipe.epochs, seed=0)
@@ -194,32 +162,14 @@ def our_training(run):
     return model, make_dataset(data.x_train, data.y_train, recipe.batch_size, **options), recipe
 
 
-def peak_memory():
-    """The largest resident memory this process had, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says there can be the parent's
-        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-# augment
-
-
 def augment_theirs(run):
-    from tensorflow.keras.preprocessing.image import ImageDataGenerator
-
     (x_train, y_train), _ = divided_pixels(run)
-    generator = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
-    batches = generator.flow(x_train, y_train, batch_size=32)
+    settings = {"width_shift_range": 0.1, "height_shift_range": 0.1, "horizontal_flip": True}
+    batches = tf.keras.preprocessing.image.ImageDataGenerator(**settings).flow(x_train, y_train, batch_size=32)
     return {"value": images_per_second(next(batches)[0] for _ in range(len(batches))), "facts": {}}
 
 
 def augment_ours(run):
-    from utils.pipelines import affine, compose, crop, flip, make_dataset
-
     data = images(run)
     whole_pixels = partial(crop, padding=3)
     parts_of_pixels = partial(affine, rotation=0.0, zoom=0.0)
@@ -244,18 +194,12 @@ def images_per_second(batches):
     return count / (time.perf_counter() - start)
 
 
-# load
-
-
 def load_theirs(run):
+    """Keras' own function, with another address and hash of the archive, and another folder for what it unpacks."""
     archive = packed_archive(run.folder)
-    os.environ["KERAS_HOME"] = str(run.folder / "keras")
-    from keras.datasets import cifar10
-    from keras.utils import get_file
-
     ours = {"origin": archive.as_uri(), "file_hash": hashlib.sha256(archive.read_bytes()).hexdigest()}
-    module = sys.modules[cifar10.load_data.__module__]
-    with mock.patch.object(module, "get_file", lambda **options: get_file(**(options | ours))):
+    get_file = partial(keras.utils.get_file, cache_dir=run.folder)
+    with mock.patch(f"{cifar10.load_data.__module__}.get_file", lambda **options: get_file(**options | ours)):
         cifar10.load_data()
         start = time.perf_counter()
         cifar10.load_data()
@@ -277,8 +221,6 @@ def packed_archive(folder):
 
 
 def load_ours(run):
-    from utils.data import load_cifar10
-
     load_cifar10()
     start = time.perf_counter()
     data = load_cifar10()
@@ -289,19 +231,7 @@ def load_ours(run):
     return {"value": loaded - start, "facts": {"seconds with all pixels copied": copied}}
 
 
-# predict
-
-
-def pictures(run):
-    return images(run).x_test[: 20 if run.quick else 1_000]
-
-
 def predict_theirs(run):
-    import numpy as np
-    import tensorflow as tf
-
-    from utils.networks import build_model
-
     model = build_model("three_conv_small")
 
     def name(photo):
@@ -312,8 +242,7 @@ def predict_theirs(run):
 
 
 def predict_ours(run):
-    from utils.networks import build_model
-    from utils.photos import classify
+    from utils.photos import classify  # with Pandas, whose memory would count in the row `memory`
 
     return seconds_after_the_first(partial(classify, build_model("three_conv_small")), run)
 
@@ -327,12 +256,7 @@ def seconds_after_the_first(classify_all, run):
     return {"value": time.perf_counter() - start, "facts": {}}
 
 
-# roofline
-
-
 def roofline_theirs(run):
-    from utils.machine import fastest_precision
-
     sizes = (256, 512) if run.quick else (1_024, 2_048, 4_096)
     peaks = {kind: max(matrix_speed(size, kind) for size in sizes) for kind in ("float32", "bfloat16")}
     facts = {f"GFLOP/s in {kind}": peak for kind, peak in peaks.items()}
@@ -341,8 +265,6 @@ def roofline_theirs(run):
 
 def matrix_speed(size, kind, repeats=5):
     """The fastest of several products of two square matrices, in GFLOP/s."""
-    import tensorflow as tf
-
     first, second = (tf.cast(tf.random.normal((size, size)), kind) for _ in range(2))
     seconds = []
     for _ in range(1 + repeats):
@@ -353,14 +275,11 @@ def matrix_speed(size, kind, repeats=5):
 
 
 def roofline_ours(run, steps=30):
-    import keras
-
     model, batches, recipe = our_training(run)
     ends = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
     model.fit(batches.take(steps), epochs=1, callbacks=[clock], shuffle=False, verbose=0)
-    settled = ends[len(ends) // 3 :]
-    step = statistics.median(later - earlier for earlier, later in zip(settled, settled[1:], strict=False))
+    step = statistics.median(later - earlier for earlier, later in pairwise(ends[len(ends) // 3 :]))
     operations = step_flops(model) * recipe.batch_size
     return {"value": operations / step / 1e9, "facts": {"ms a step": 1e3 * step, "GFLOP a step": operations / 1e9}}
 
@@ -371,16 +290,9 @@ def step_flops(model):
     Backwards costs twice as much as forwards, one gradient of the weights and one of the inputs. The frozen first
     convolution needs neither, the second one none of its inputs.
     """
-    import keras
-
-    from utils.networks import count_flops
-
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     first, two = (count_flops(keras.Model(model.input, layer.output)) for layer in convolutions[:2])
     return 3 * count_flops(model) - 2 * first - (two - first)
-
-
-# suite
 
 
 def suite_ours(run):
@@ -389,11 +301,8 @@ def suite_ours(run):
     command = ["make", "-o", ".venv/.installed", "test", f"PYTEST_ARGS={arguments}"]
     settings = {key: value for key, value in os.environ.items() if key != "TUTORIAL_PROFILE"}
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=PROJECT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    minutes = (time.perf_counter() - start) / 60
-    if done.returncode:
-        raise RuntimeError(f"expected `make test` to pass; it said: {done.stdout.decode(errors='replace')[-2_000:]}")
-    return {"value": minutes, "facts": minutes_by_file(report)}
+    subprocess.run(command, env=settings, stdout=sys.stderr, check=True)
+    return {"value": (time.perf_counter() - start) / 60, "facts": minutes_by_file(report)}
 
 
 def minutes_by_file(report):
@@ -417,7 +326,7 @@ def main():
         with redirect_stdout(sys.stderr):  # what the measured code prints is not the answer
             answer = globals()[run.side](run)
     except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.exit(f"{run.side} could not run: {type(error).__name__}: {error}")
     print(json.dumps(answer))
 
 

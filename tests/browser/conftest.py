@@ -1,15 +1,11 @@
-"""Chromium, driven by Playwright. Where one is missing, tests are skipped; with TUTORIAL_BROWSER=required they fail."""
+"""Chromium, driven by Playwright. Where there is none, tests are skipped; with TUTORIAL_BROWSER=required they fail."""
 
 import os
 import shutil
 import sys
 
 import pytest
-
-
-def missing(reason):
-    """Skip the test, or fail it where a build server says that a browser is required."""
-    (pytest.fail if os.environ.get("TUTORIAL_BROWSER") == "required" else pytest.skip)(reason)
+from playwright.sync_api import sync_playwright
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +16,8 @@ def browser():
     """
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     if not executable:
+        missing = pytest.fail if os.environ.get("TUTORIAL_BROWSER") == "required" else pytest.skip
         missing("no Chromium here: on Debian, `sudo apt install chromium`")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("no Playwright here: `pip install -r tests/requirements.txt`")
     options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"]
     if sys.platform == "linux" and os.geteuid() == 0:
         options.append("--no-sandbox")  # Chromium refuses to start for root without it

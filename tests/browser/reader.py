@@ -1,47 +1,24 @@
 """What a reader does: open a notebook in JupyterLab, step through it with Shift+Enter, unfold answers, go on."""
 
-import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
 
+from tests import tiny
 from tests.tools.ask_jupyterlab import wait_for_server
 
 # JupyterLab keeps these where the user's other notebooks have theirs; a test has its own.
-FOLDERS = (
-    "IPYTHONDIR",
-    "JUPYTER_CONFIG_DIR",
-    "JUPYTER_DATA_DIR",
-    "JUPYTER_RUNTIME_DIR",
-    "JUPYTERLAB_SETTINGS_DIR",
-    "JUPYTERLAB_WORKSPACES_DIR",
-)
-NO_NEWS = ("@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
+FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+SETTINGS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
 SECONDS = 300  # for one cell, as nbval has them
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+DIALOG = ".jp-Dialog-content"
 
-# Ends with an empty text when `cell` has its number, else with what JupyterLab asks meanwhile.
-FINISHED = """async (cell, seconds) => {
-    const prompt = cell.querySelector(".jp-InputPrompt");
-    for (const end = Date.now() + 1000 * seconds; Date.now() < end;) {
-        const dialog = document.querySelector(".jp-Dialog-content");
-        if (dialog) return "JupyterLab says: " + dialog.innerText.replace(/\\s+/g, " ");
-        if (/\\d/.test(prompt.textContent)) return "";
-        await new Promise(resolve => setTimeout(resolve, 20));
-    }
-    return `its prompt is still ${prompt.innerText} after ${seconds} seconds`;
-}"""
-
-# Ends with an empty text when the notebook in front has the heading `title`.
-OPENED = """async ([panel, title, seconds]) => {
-    for (const end = Date.now() + 1000 * seconds; Date.now() < end;) {
-        const heading = document.querySelector(panel + " h1");
-        if (heading && heading.innerText.startsWith(title)) return "";
-        await new Promise(resolve => setTimeout(resolve, 50));
-    }
-    return `no notebook with the heading ${title} came to the front`;
-}"""
+# Whether a cell has its number, or JupyterLab asks something meanwhile.
+FINISHED = f"""cell => document.querySelector("{DIALOG}")
+    || /\\d/.test(cell.querySelector(".jp-InputPrompt").textContent)"""
 
 # What is wrong with a picture for someone who looks at it, or an empty text.
 LOOK_AT = """async image => {
@@ -61,24 +38,25 @@ LOOK_AT = """async image => {
 
 
 @contextmanager
-def jupyterlab(root, folder):
-    """Serve the project `root` with JupyterLab; yields a function from a path in it to the address to open.
+def opened(page, notebook):
+    """Serve the project of a notebook, a path, with JupyterLab; open it, wait for its kernel, and click on its title.
 
-    Args:
-        root: folder of the project.
-        folder: an empty folder for everything that JupyterLab writes of its own.
+    What JupyterLab writes of its own goes to the project's folder `lab`. The circle beside the kernel's name is no
+    sign: it says idle before there is a kernel, and no cell is run then.
     """
-    environment = os.environ | {name: str(folder / name.lower()) for name in FOLDERS}
+    root = notebook.parents[1]
+    environment = os.environ | {name: str(root / "lab" / name.lower()) for name in FOLDERS}
     environment.pop("PYTEST_CURRENT_TEST", None)  # kernels behave differently under it
-    settings = folder / f"jupyterlab_settings_dir/{NO_NEWS[0]}.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps(NO_NEWS[1]))
+    tiny.write(root / "lab/jupyter_config_dir" / SETTINGS, NO_NEWS)
     options = ["--no-browser", "--allow-root", "--ServerApp.port=0", "--LabApp.extension_manager=readonly"]
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={root}"]
     process = subprocess.Popen(command, env=environment)
     try:
-        address, token = wait_for_server(process, folder / "jupyter_runtime_dir")
-        yield lambda path: f"{address}lab/tree/{path}?token={token}"
+        address, token = wait_for_server(process, root / "lab/jupyter_runtime_dir")
+        page.goto(f"{address}lab/tree/notebooks/{notebook.name}?token={token}")
+        page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
+        page.locator(f'{NOTEBOOK} .jp-Cell[data-windowed-list-index="0"] h1').click()
+        yield
     finally:
         process.terminate()
         try:
@@ -87,25 +65,11 @@ def jupyterlab(root, folder):
             process.kill()
 
 
-def open_notebook(page, address):
-    """Open a notebook and wait until the status bar says that its kernel is idle; then click on its title.
-
-    The circle beside the kernel's name is no sign: it says idle before there is a kernel, and no cell is run then.
-    """
-    page.goto(address)
-    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
-    page.locator(f'{NOTEBOOK} .jp-Cell[data-windowed-list-index="0"] h1').click()
-
-
 def step_through(page, notebook):
     """Step with Shift+Enter from the first to the last cell of the opened notebook, or to the first that fails.
 
-    Args:
-        page: Playwright's page, on which the notebook is open without outputs.
-        notebook: the same notebook with its saved outputs; nbformat's nodes.
-
-    Returns:
-        One line for everything that a reader would call broken, with the id of its cell.
+    On the page it is open without outputs; `notebook` has the saved ones. Returns one line for everything that a reader
+    would call broken, with the id of its cell.
     """
     found, number = [], 0
     for position, cell in enumerate(notebook.cells):
@@ -116,7 +80,7 @@ def step_through(page, notebook):
         page.keyboard.press("Shift+Enter")
         if cell.cell_type == "code":
             number += 1
-            problems = read_outputs(shown, cell, number)
+            problems = read_outputs(page, shown, cell, number)
         found += [f"cell `{cell.id}`: {problem}" for problem in problems]
         if cell.cell_type == "code" and problems:
             break
@@ -144,10 +108,11 @@ def unfold(answer):
     return [] if answer.bounding_box()["height"] > folded else ["opens, but there is nothing in it"]
 
 
-def read_outputs(shown, cell, number):
+def read_outputs(page, shown, cell, number):
     """Wait for a cell that was just run; what is wrong with its number and its outputs."""
-    if trouble := shown.evaluate(FINISHED, SECONDS):
-        return [trouble]
+    page.wait_for_function(FINISHED, arg=shown, timeout=1000 * SECONDS)
+    if dialog := page.query_selector(DIALOG):
+        return [f"JupyterLab says: {dialog.inner_text()}"]
     red = shown.query_selector_all('[data-mime-type="application/vnd.jupyter.stderr"]')  # tracebacks and warnings alike
     if red:
         return [red[0].inner_text().strip().splitlines()[-1]]
@@ -161,6 +126,6 @@ def read_outputs(shown, cell, number):
 
 
 def go_on(page, title, seconds=60):
-    """Click on the link to the next notebook, `title`, at the end of the one in front; what goes wrong, if anything."""
+    """Click on the link to the next notebook, `title`, at the end of the one in front, and wait until it is there."""
     page.locator(f"{NOTEBOOK} .jp-Cell a", has_text=f"{title} →").last.click()
-    return page.evaluate(OPENED, [NOTEBOOK, title, seconds])
+    page.locator(f"{NOTEBOOK} h1", has_text=title).first.wait_for(timeout=1000 * seconds)

@@ -1,25 +1,21 @@
-"""The pages of `make run` in a browser without network: of the whole series as it is saved, and of a small run."""
+"""The pages of `make run` in a browser without network."""
 
 import shutil
 
 import nbformat
 import pytest
 
-from tests import tiny
 from tests.browser.reader import LOOK_AT, unfold
 from tests.tools import pages, parts, run, sync
 
 FACTS = {"source": "as saved", "profile": "full", "stand_in": False}
-DRAWING = """import matplotlib.pyplot as plt
-plt.plot([3, 1, 2])
-plt.show()"""
 BROKEN = """<title>Broken</title><script src="https://example.org/formulas.js"></script><script>undefinedName()</script>
 <img src="data:image/png;base64,AAAA" width="9" height="9"><details open><summary>?</summary>Yes.</details>"""
 
 
 @pytest.fixture(scope="module")
-def pages_of_the_series(tmp_path_factory):
-    """The pages of all notebooks as they are saved, and the index."""
+def build(tmp_path_factory):
+    """Pages of all notebooks as they are saved, and the index, as `make run` writes them."""
     root = tmp_path_factory.mktemp("series")
     shutil.copytree(sync.PROJECT / "notebooks", root / "notebooks")
     shutil.copy(sync.PROJECT / "README.md", root)
@@ -33,22 +29,6 @@ def pages_of_the_series(tmp_path_factory):
         (build / path.name).write_bytes(path.read_bytes())
     pages.write_index(results, FACTS, build)
     return build
-
-
-@pytest.fixture(scope="module")
-def pages_of_a_run(tmp_path_factory):
-    """What a real run leaves in build/, of two small notebooks, one with a figure."""
-    root = tmp_path_factory.mktemp("run")
-    tiny.project(root, tiny.notebook(code=DRAWING), tiny.notebook("02", "Adding"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CIFAR10_DIR", raising=False)
-        assert run.main(["--root", str(root)]) == 0
-    return root / "build"
-
-
-@pytest.fixture(params=["pages_of_the_series", "pages_of_a_run"])
-def build(request):
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
