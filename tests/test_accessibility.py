@@ -35,7 +35,7 @@ def figures():
         with plt.rc_context(test_plotting.MARKED):
             marked = next(test_plotting.every_figure())
         two = pd.DataFrame({"one": [1, 2], "another": [2, 1]})
-        made = [*test_plotting.every_figure(), test_plotting.photo_figure(), marked, two.plot().figure]
+        made = [*test_plotting.every_figure(), marked, two.plot().figure]
         for figure in made:
             figure.canvas.draw()
         yield made

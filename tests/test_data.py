@@ -21,8 +21,8 @@ from tests.fake_cifar10 import TRUTH, fake_archive, fake_folder, linked_folder, 
 from tests.limited_disk import ROOT, finish, limited_disk, run_python, start_python
 from tests.mirror_server import MirrorServer
 from utils import download
-from utils.data import STAND_IN, load_cifar10, open_arrays, open_or_build, subset
-from utils.download import BATCH_NAMES, OFFICIAL, UNVERIFIED, cache_folder, exclusive, read_batches
+from utils.data import OFFICIAL, STAND_IN, UNVERIFIED, load_cifar10, open_arrays, open_or_build, read_batches, subset
+from utils.download import BATCH_NAMES, cache_folder, exclusive
 
 PIXELS, LABELS = pixels_of(np.arange(10_000)), TRUTH[:10_000].tolist()  # of the first batch file
 WHOLE = {"train": 45_000, "validation": 5_000, "test": 10_000}
@@ -125,7 +125,7 @@ before = psutil.Process().memory_info().rss
 data = load_cifar10()
 assert psutil.Process().memory_info().rss - before < 50e6, "a load must not read the pixels"
 assert data.x_train[0].shape == (32, 32, 3)
-assert any("images.npy" in path for path in opened), "the hook has to see what is opened"
+assert any(path.endswith("images") for path in opened), "the hook has to see what is opened"
 assert not any("batch" in path for path in opened), opened
 assert "tensorflow" not in sys.modules
 """)
@@ -315,19 +315,19 @@ def test_a_malicious_batch_does_not_run(protocol, tmp_path):
 @pytest.mark.parametrize(
     "content, found",
     [
-        (b"", "something else .EOFError"),
-        (python2_pickle(PIXELS, LABELS)[:-1000], "something else .*truncated"),
+        (b"", "something else .*exhausted"),
+        (python2_pickle(PIXELS, LABELS)[:-1000], "something else .*remain"),
         (b"<html>", "something else"),
         (pickle.dumps([1, 2, 3]), "something else"),
-        (pickle.dumps({b"data": PIXELS}), "something else .KeyError: 'labels'"),
-        (pickle.dumps({b"data": b"abc", b"labels": LABELS}), "something else .*'bytes' object"),
-        (pickle.dumps(Pickled(codecs.encode, "text", "rot13"), protocol=2), ".* asks for the text encoding 'rot13'"),
+        (pickle.dumps({b"data": PIXELS}), "something else .KeyError: b'labels'"),
+        (pickle.dumps({b"data": b"abc", b"labels": LABELS}), "something else .TypeError"),
+        (pickle.dumps(Pickled(codecs.encode, "text", "rot13"), protocol=2), "something else"),
         (python2_pickle(PIXELS[:100], LABELS[:100]), r"uint8 \(100, 3072\)"),
         (pickle.dumps({b"data": PIXELS.astype(np.int16), b"labels": LABELS}), r"int16 \(10000, 3072\)"),
-        (python2_pickle(PIXELS, LABELS[:-1]), r"int64 \(9999,\)"),
-        (pickle.dumps({b"data": PIXELS, b"labels": [0.5] * 10_000}), "float64"),
-        (python2_pickle(PIXELS, [10, *LABELS[1:]]), "0 to 10"),
-        (pickle.dumps({b"data": PIXELS, b"labels": [-1, *LABELS[1:]]}), "-1 to 9"),
+        (python2_pickle(PIXELS, LABELS[:-1]), r"\(9999,\) from 0 to 9"),
+        (pickle.dumps({b"data": PIXELS, b"labels": [0.5] * 10_000}), "something else .*than whole numbers"),
+        (python2_pickle(PIXELS, [10, *LABELS[1:]]), r"\(10000,\) from 0 to 10"),
+        (pickle.dumps({b"data": PIXELS, b"labels": [-1, *LABELS[1:]]}), r"\(10000,\) from -1 to 9"),
     ],
     ids="empty cut html list no-labels bytes codec few int16 label-missing float label-10 label-negative".split(),
 )
@@ -359,7 +359,7 @@ from utils.data import open_or_build
 
 def build():
     print("built")
-    return np.ones((1000, 3), np.uint8), np.arange(1000, dtype=np.int32), "made in a test"
+    return np.ones((1000, 32, 32, 3), np.uint8), np.arange(1000, dtype=np.int32), "made in a test"
 
 """
 
@@ -367,7 +367,7 @@ def build():
 def builder():
     """Builds small arrays whose source says how often it was asked to."""
     count = itertools.count(1)
-    return lambda: (np.ones((1000, 3), np.uint8), np.arange(1000, dtype=np.int32), f"build {next(count)}")
+    return lambda: (np.ones((1000, 32, 32, 3), np.uint8), np.arange(1000, dtype=np.int32), f"build {next(count)}")
 
 
 def test_the_variable_moves_the_cache_and_the_home_sign_is_understood(monkeypatch, cache):
@@ -393,25 +393,24 @@ def test_what_was_built_is_opened_until_its_state_changes_and_then_removed(cache
     [
         lambda file: file.write_bytes(file.read_bytes()[:-1]),
         lambda file: file.write_bytes(b""),
-        lambda file: file.write_bytes(file.read_bytes().replace(b"'descr'", b"'descr\0")),
         lambda file: file.unlink(),
-        lambda file: np.save(file, np.arange(999, dtype=np.int32)),
-        lambda file: np.save(file, np.arange(1000, dtype=np.int64)),
+        lambda file: file.write_bytes(file.read_bytes()[:-4]),
+        lambda file: file.write_bytes(bytes(8_000)),
         lambda file: file.with_name("source.txt").write_text(""),
     ],
-    ids="truncated empty header missing other-shape other-type no-source".split(),
+    ids="truncated empty missing one-less twice-as-long no-source".split(),
 )
 def test_a_damaged_cache_is_built_anew(damage, cache):
     build = builder()
     open_or_build("name", "state", build)
-    damage(next(cache.glob("*/*/labels.npy")))
+    damage(next(cache.glob("*/*/labels")))
     assert open_arrays("name", "state") is None
     _, labels, source = open_or_build("name", "state", build)
     assert source == "build 2" and labels.tolist() == list(range(1000))
     assert open_arrays("name", "state")[2] == "build 2"
 
 
-@pytest.mark.parametrize("moment", ["labels.npy", "source.txt"])
+@pytest.mark.parametrize("moment", ["labels", "source.txt"])
 def test_a_writer_killed_while_it_writes_leaves_nothing_to_be_read(moment, cache):
     dying = f"""{BUILD}
 import sys

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 
 from utils import evaluation
@@ -67,32 +66,11 @@ def test_half_precision_and_labels_of_shape_n_1_change_nothing(sample):
     assert evaluation.calibration_error(column, probabilities) == evaluation.calibration_error(labels, probabilities)
 
 
-@pytest.mark.parametrize("both_right, only_first, only_second", [(4, 1, 5), (4, 5, 1), (1_000, 9, 0), (9, 0, 0)])
-def test_mcnemar_is_the_sign_test_of_the_images_on_which_the_models_differ(both_right, only_first, only_second):
-    first = np.repeat([True, True, False, False], [both_right, only_first, only_second, 2])
-    second = np.repeat([True, False, True, False], [both_right, only_first, only_second, 2])
-    tosses = only_first + only_second
-    expected = binomtest(only_first, tosses).pvalue if tosses else 1
-    assert evaluation.mcnemar(first, second) == pytest.approx(expected)
-
-
 def test_energy_is_the_negative_logarithm_of_the_summed_exponentials():
     logits = np.array([[0.0, 0.0], [1.0, 2.0]])
     expected = -np.log(np.exp(logits).sum(axis=1))
     np.testing.assert_allclose(evaluation.energy(logits), expected)
     np.testing.assert_allclose(evaluation.energy(logits.astype(np.float16) + 500), expected - 500)
-
-
-@repeatable
-@given(st.lists(st.one_of(st.floats(-1e3, 1e3), st.integers(0, 3)), min_size=1, max_size=60), st.floats(0.01, 1))
-@example([float(n) for n in range(100)], 0.95)
-@example([float(n) for n in range(100)], 0.07)
-@example([1.0] * 7, 0.5)
-def test_the_threshold_is_the_highest_that_keeps_enough(scores, keep):
-    scores = np.array(scores, float)
-    threshold = evaluation.rejection_threshold(scores, keep)
-    assert threshold in scores and np.mean(scores >= threshold) >= keep - 1e-9
-    assert np.mean(scores > threshold) < keep + 1e-9
 
 
 LABELS = np.array([0, 1, 2])
@@ -105,17 +83,13 @@ WITH_INFINITY = np.where(LOGITS == 4, -np.inf, LOGITS)
 @pytest.mark.parametrize(
     "function, arguments, message",
     [
-        ("calibration_error", (LABELS, LOGITS), r"values down to -1 and .* give it scipy\.special\.softmax"),
-        ("calibration_error", (LABELS, 100 * PROBABILITIES), "every row with the sum 1; found .* sums up to 100"),
+        ("calibration_error", (LABELS, LOGITS), r"values from -1 to 4; give it softmax\(logits, axis=1\)"),
+        ("calibration_error", (LABELS, 100 * PROBABILITIES), "every row with the sum 1; found values from"),
         ("calibration_error", (LABELS, WITH_NAN), "expected probabilities"),
         ("fit_temperature", (LABELS, PROBABILITIES), "expected finite logits; found probabilities"),
         ("fit_temperature", (LABELS, WITH_NAN), "expected finite logits; found NaN or infinite values"),
         ("energy", (PROBABILITIES.astype(np.float16),), "found probabilities; give the model's output before softmax"),
         ("energy", (WITH_INFINITY,), "expected finite logits; found NaN or infinite values"),
-        ("mcnemar", (LABELS, LABELS), "true or false for every image; found int64.*give predictions == labels"),
-        ("rejection_threshold", ([],), r"one finite score an image; found shape \(0,\)"),
-        ("rejection_threshold", (PROBABILITIES,), r"one finite score an image; found shape \(3, 3\)"),
-        ("rejection_threshold", (WITH_INFINITY[2],), "with 1 NaN or infinite values"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(function, arguments, message):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
@@ -18,9 +17,6 @@ STYLE = Path(plotting.__file__).with_name("tutorial.mplstyle")
 MARKED = {"figure.hooks": ["utils.data:mark_as_stand_in"]}
 BORDER = 10  # pixels that Jupyter adds on each side
 HISTORY = {"loss": [2.0, 1.5], "accuracy": [0.3, 0.4], "val_loss": [1.9, 1.6], "val_accuracy": [0.35, 0.38]}
-MATRIX = pd.DataFrame(np.arange(100).reshape(10, 10), CLASS_NAMES, CLASS_NAMES)
-PHOTO = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)
-ANSWER = pd.Series([0.25, 0.7, 0.05], index=["cup", "house", "tree"])
 IMAGES = np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), np.uint8)
 IMAGE = IMAGES[0]
 PROBABILITIES = np.random.default_rng(1).dirichlet(np.ones(10), 15)
@@ -43,23 +39,16 @@ def every_figure():
     yield plotting.learning_curves(HISTORY, best_epoch=1)
     yield plotting.prediction(IMAGE, PROBABILITIES[0], 3)
     yield plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS)
-    yield plotting.heat_map(MATRIX, "Counts", "images")
-    yield plotting.heat_map(MATRIX, "Mistakes", "images", mistakes_only=True)
-
-
-def photo_figure():
-    return plotting.photo_answer(PHOTO, PHOTO[:32, :32], ANSWER, "A photo")
 
 
 def mark(figure):
     return figure.get_supylabel().replace("\n", " ")
 
 
-def test_only_the_stand_in_is_marked_and_it_is_marked_in_every_figure_but_that_of_a_photo():
-    assert {mark(figure) for figure in (*every_figure(), photo_figure())} == {""}
+def test_only_the_stand_in_is_marked_and_it_is_marked_in_every_figure_that_shows_images_of_the_run():
+    assert {mark(figure) for figure in every_figure()} == {""}
     with plt.rc_context(MARKED):
         assert {mark(figure) for figure in every_figure()} == {"synthetic stand-in, not CIFAR-10"}
-        assert mark(photo_figure()) == ""
         with plotting.unmarked():
             assert mark(plt.figure()) == ""
         assert mark(plt.figure())
@@ -77,7 +66,7 @@ def test_the_mark_covers_nothing():
 @pytest.mark.parametrize("hooks", [{}, MARKED], ids=["plain", "marked"])
 def test_every_figure_has_a_title_names_its_axes_and_fits_on_its_canvas_and_in_jupyterlab(hooks):
     with plt.rc_context(hooks):
-        figures = [*every_figure(), photo_figure()]
+        figures = [*every_figure()]
     for figure in figures:
         figure.canvas.draw()
         assert figure.get_suptitle() or figure.axes[0].get_title()
@@ -111,15 +100,6 @@ def test_filter_responses_share_one_scale_around_zero():
     assert [axis.images[0].get_clim() for axis in figure.axes[1:3]] == [(-2, 2), (-2, 2)]
 
 
-@pytest.mark.parametrize("mistakes_only, largest", [(False, 99), (True, 98)])
-def test_a_heat_map_writes_every_number_and_can_leave_the_diagonal_out_of_its_scale(mistakes_only, largest):
-    axis = plotting.heat_map(MATRIX, "Counts", "images", mistakes_only=mistakes_only).axes[0]
-    written = {text.get_position(): int(text.get_text()) for text in axis.texts}
-    assert written == {(column + 0.5, row + 0.5): 10 * row + column for row in range(10) for column in range(10)}
-    assert axis.collections[0].get_clim() == (0, largest)
-    assert [text.get_text() for text in axis.get_yticklabels()] == list(CLASS_NAMES)
-
-
 @pytest.mark.parametrize("label, verdict, colour", [(3, "right", plotting.BLUE), (5, "wrong", plotting.VERMILLION)])
 def test_right_and_wrong_differ_by_a_word_and_by_colour(label, verdict, colour):
     probabilities = np.full(10, 0.01)
@@ -129,15 +109,6 @@ def test_right_and_wrong_differ_by_a_word_and_by_colour(label, verdict, colour):
     assert picture.get_xlabel() == f"truth: {CLASS_NAMES[label]}"
     assert matplotlib.colors.same_color(bars.patches[3].get_facecolor(), colour)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)
-
-
-def test_a_photo_stands_beside_its_small_form_and_its_answer():
-    left, middle, right = photo_figure().axes
-    assert (left.get_xlabel(), middle.get_xlabel()) == ("60 × 40 pixels", "32 × 32 pixels")
-    assert right.get_title() == "answer: house"
-    assert [bar.get_width() for bar in right.patches] == [0.25, 0.7, 0.05]
-    assert [label.get_text() for label in right.texts] == ["25%", "70%", "5%"]
-    assert len({bar.get_facecolor() for bar in right.patches}) == 2
 
 
 @pytest.mark.parametrize(
@@ -157,8 +128,6 @@ def test_a_photo_stands_beside_its_small_form_and_its_answer():
         (lambda: plotting.prediction(IMAGE, UNSURE, -1), "label -1: .* from 0 to 9"),
         (lambda: plotting.prediction_grid(IMAGES, PROBABILITIES[:14], LABELS), "found 15, 14 and 15"),
         (lambda: plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS, rows=6), "6 × 3 images"),
-        (lambda: plotting.photo_answer(PHOTO, PHOTO, ANSWER * 2, ""), "from 0 to 1"),
-        (lambda: plotting.heat_map(MATRIX[:9], "", ""), r"same classes .* \(9, 10\)"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_one_sentence(draw, message):
