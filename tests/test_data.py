@@ -88,7 +88,8 @@ def numbers_in(data, sizes):
 
 def files_in(folder):
     """Names of files below the folder but for locks, with the folder each lies in."""
-    return sorted(f"{path.parent.name}/{path.name}" for path in folder.glob("**/*.[nt]*"))
+    files = (path for path in folder.glob("**/*") if path.is_file() and path.suffix != ".lock")
+    return sorted(f"{path.parent.name}/{path.name}" for path in files)
 
 
 # The images
@@ -219,13 +220,13 @@ SKEWED = python2_pickle(PIXELS, [0 if label == 1 else label for label in LABELS]
     "make, message",
     [
         (lambda path: path, "archive cifar-10-python.tar.gz, found nothing there"),
-        (lambda path: path.parent, "data_batch_5, test_batch are missing"),
-        (lambda path: linked_folder(path, data_batch_3=None), "test_batch; data_batch_3 is missing"),
+        (lambda path: path.parent, "missing: data_batch_1, .*, data_batch_5, test_batch"),
+        (lambda path: linked_folder(path, data_batch_3=None), "test_batch; missing: data_batch_3"),
         (lambda path: linked_folder(path, data_batch_1=b"damaged"), "batch in data_batch_1, found something else"),
         (lambda path: linked_folder(path, data_batch_1=SKEWED), "5,000 training images of each class, found .5"),
         (lambda path: archive(path, b"<html>Log in</html>"), "cifar-10-python.tar.gz, found another kind of file"),
         (lambda path: archive(path, fake_archive().read_bytes()[:100_000]), "archive, found damaged content .*ended"),
-        (lambda path: archive(path, BOMB.tobuf() + bytes(1024)), "31 MB in data_batch_1, found 10,000,000,000,000"),
+        (lambda path: archive(path, BOMB.tobuf(tarfile.GNU_FORMAT)), "six files of 31 MB in the archive, found 200"),
     ],
     ids="nothing empty five-batches damaged skewed html truncated bomb".split(),
 )
@@ -294,7 +295,10 @@ def test_batches_pickled_anew_by_python_3_are_read_too(tmp_path):
     for protocol, name in enumerate(BATCH_NAMES):
         numbers = np.arange(protocol * 10_000, (protocol + 1) * 10_000)
         key, its_labels = (str, TRUTH[numbers]) if protocol % 2 else (str.encode, TRUTH[numbers].tolist())
-        batch = {key("data"): pixels_of(numbers), key("labels"): its_labels, key("batch_label"): b"some text"}
+        pixels = pixels_of(numbers)
+        for columns in (slice(1, 1_024), slice(1_026, 2_048), slice(2_081, None)):
+            pixels[:, columns] = 7  # zeros would be six times as long in protocol 0
+        batch = {key("data"): pixels, key("labels"): its_labels, key("batch_label"): b"some text"}
         anew[name] = pickle.dumps(batch, protocol=protocol)
     images, labels, _ = read_batches(linked_folder(tmp_path / "anew", **anew))
     assert np.array_equal(numbers_of(images), np.arange(60_000))

@@ -76,7 +76,7 @@ def test_every_kind_of_source_gives_the_same_picture(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "behaviour, reason",
     [
-        ("404", "none (the server answered 404 Not Found); check the address and the network"),
+        ("404", "none (answered 404 Not Found); check the address and the network"),
         ("html", "a web page; open it and take the address of the picture itself"),
         ("truncated", "none (broke off); check"),
         ("dead", "none (Connection refused); check"),

@@ -124,7 +124,7 @@ def _complete(mirror, partial, slow_rate, slow_seconds, connect_timeout):
             if start and response.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing; the hash decides
             if not response.ok:
-                raise _MirrorLeft(f"answered {response.status_code} {response.reason!a:.80}")
+                raise _MirrorLeft(f"answered {response.status_code} {ascii(response.reason)[1:-1]:.80}")
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise _MirrorLeft("sent a web page instead of the archive")
             resumed = response.status_code == requests.codes.partial_content
@@ -155,7 +155,7 @@ def _store(response, partial, start, slow_rate, slow_seconds):
 
 def ask(address, seconds, **options):
     """`requests.get` of a stream, given up where its headers are not complete after `seconds`: a TimeoutError."""
-    answer, hooks = Future(), {"response": lambda response, **_: response.is_redirect and response.close()}
+    answer, hooks = Future(), {"response": lambda response, **_: response.close() if response.is_redirect else None}
 
     def get():
         try:  # what comes with a redirect is not wanted, and may have no end
@@ -205,8 +205,8 @@ def _members(file):
     while (header := file.read(512)).strip(b"\0"):
         if header[257:262] != b"ustar":
             raise ValueError("expected the archive cifar-10-python.tar.gz, found another kind of file")
-        size = int(header[124:136].strip(b" \0"), 8)
-        if not 0 <= size <= MOST_IN_FILE or file.tell() > MOST_BYTES:
+        size = int(field, 8) if re.fullmatch(b"[0-7]+", field := header[124:136].strip(b" \0")) else MOST_BYTES
+        if size > MOST_IN_FILE or file.tell() > MOST_BYTES:
             raise ValueError(f"expected six files of 31 MB in the archive, found {size + file.tell():,} bytes or more")
         content = file.read(-(-size // 512) * 512)
         if len(content) < size:

@@ -205,7 +205,7 @@ def _read_address(address, seconds):
     content, end = bytearray(), time.monotonic() + seconds
     try:
         with download.ask(address, seconds, headers=headers, timeout=seconds) as response:
-            reason = "" if response.ok else f"the server answered {response.status_code} {response.reason!a:.80}"
+            reason = "" if response.ok else f"answered {response.status_code} {ascii(response.reason)[1:-1]:.80}"
             while response.ok and len(content) <= MOST_BYTES and (chunk := response.raw.read1(1 << 16)):
                 content += chunk
                 if time.monotonic() > end:
