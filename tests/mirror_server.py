@@ -12,7 +12,7 @@ class MirrorServer(ThreadingHTTPServer):
 
     Names: good, 404, html, truncated, wrong-hash, stalling (until `recovered` is set), silent (takes the request,
     never answers), hanging-up (closes the connection instead), slow-N (N kB/s), huge (announces more than any disk
-    holds), endless (sends on and on), headers (the same with its headers), round (redirects to itself), round-endless
+    holds), endless (sends on and on), headers (its headers have no end), round (redirects to itself), round-endless
     (the same, and sends on and on), breaks-once (breaks off half-way, then resumes), breaks-at-end (the same after the
     last byte), no-range (breaks off half-way, then ignores Range), other-range (then sends another part than was asked
     for), and `dead`, where nothing listens.
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "headers":
                 self.send_response(200)
                 self.flush_headers()
-                self.send_on_and_on(b"X-Slow: 1\r\n", pause=0.02)
+                self.send_on_and_on(b"x", pause=0.2)
             case "round":
                 self.begin(302, Location=self.path)
             case "round-endless":

@@ -22,6 +22,7 @@ REASONS = {
     "wrong-hash": "sent a file with another sha256 sum",
     "stalling": "silent for 0.5 s, 0.1 MB arrived",
     "silent": "silent for 0.5 s",
+    "headers": "no answer",
     "huge": "sent more than 200 MB, so it is not the archive",
     "hanging-up": "no usable answer (ConnectionError)",
     "dead": "Connection refused",

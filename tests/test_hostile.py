@@ -246,6 +246,30 @@ def test_a_damaged_cache_never_gives_other_images(count, tmp_path, monkeypatch):
         assert (images == built[0]).all() and (labels == built[1]).all()
 
 
+ODD = {
+    "device": lambda folder: "/dev/null",
+    "loop": lambda folder: (folder / "loop").symlink_to("loop") or folder / "loop",
+    "overlong": lambda folder: "x" * 5_000,
+    "nobody": lambda folder: "~nobody-of-this-name/cifar",
+    "line end": lambda folder: "a\nb",
+    "pipe": lambda folder: os.mkfifo(folder / "pipe") or folder / "pipe",
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_an_odd_place_for_images_is_one_sentence_and_for_the_cache_costs_only_that(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CIFAR10_DIR", str(make(tmp_path)))
+    with pytest.raises(ValueError, match="(?s)^CIFAR10_DIR=.*: expected .* found .* Unpack or copy") as caught:
+        data.load_cifar10()
+    assert len(str(caught.value)) < 1_000
+    monkeypatch.setenv("TUTORIAL_CACHE", os.environ["CIFAR10_DIR"])
+    for _ in range(2):
+        images, _, source = data.open_or_build("name", "state", lambda: (np.ones((2, 32, 32, 3)), np.ones(2), "a test"))
+        assert images.min() == 1 and source == "a test"
+
+
 class Unprintable(Exception):
     def __str__(self):
         raise RuntimeError("no text")

@@ -1,5 +1,6 @@
 """The networks have the articles' parameter counts, take pixels 0 to 255 and return logits."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -68,6 +69,31 @@ def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["own.weights.h5"]
     with pytest.raises(ValueError, match="expected a network trained on 'others'; found one trained on 'some pixels'"):
         networks.load_own("others")
+
+
+def flipped_bit(file):
+    name = "layers/dense/vars/0"
+    file[name][0, 0] = np.nextafter(file[name][0, 0], 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped_bit,
+        lambda file: file.attrs.update(options='{"widths": [4, 8, 8], "activation": "__import__"}'),
+        lambda file: file.attrs.update(options='{"widths": [4, 8, 80000]}'),
+        lambda file: file.attrs.update(network="another"),
+        lambda file: file.attrs.pop("sha256"),
+    ],
+    ids=["bit", "option", "size", "network", "no-checksum"],
+)
+def test_damaged_weights_are_refused_in_a_sentence(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    networks.save_own(trained(widths=(4, 8, 8)), "some pixels", widths=(4, 8, 8))
+    with h5py.File(tmp_path / "own.weights.h5", "a") as file:
+        damage(file)
+    with pytest.raises(ValueError, match="^Expected the weights .*; found a damaged file: run notebook 03"):
+        networks.load_own("some pixels")
 
 
 def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def _from_cifar10_dir(value):
         state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
         return _load(f"local-{digest(path)}", state, functools.partial(read_batches, path))
     except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in older versions of Python
-        found = error if isinstance(error, ValueError) else f"expected a folder or archive, found none ({error})"
+        found = error if isinstance(error, ValueError) else f"expected a folder or archive, found none ({error!s:.80})"
         remedy = "Unpack or copy cifar-10-python.tar.gz again, or unset CIFAR10_DIR to download."
         raise ValueError(f"CIFAR10_DIR={value[:300]}: {found}. {remedy}") from error
 
