@@ -157,7 +157,7 @@ def test_auto_takes_the_first_of_five_sources(fake_is_official, quick_drawing, m
         monkeypatch.setattr(download, "MIRRORS", (server.url("404"), server.url("good")))
         assert numbers_in(load_cifar10(), WHOLE) and load_cifar10().source == "CIFAR-10, official archive"
         assert server.requests == [("404", 0), ("good", 0)], "the second load has to come from the cache"
-        shutil.rmtree(cache / "official")
+        shutil.rmtree(cache / "cifar10-official")
         assert load_cifar10("local").source == OFFICIAL, "the archive is still there"
         for name, left_by_another in (
             ("keras/datasets/cifar-10-batches-py.tar.gz", fake_archive()),

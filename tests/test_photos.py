@@ -90,6 +90,11 @@ def test_an_address_without_a_picture_says_why(behaviour, reason):
         assert "expected a picture, found none (" in refusal(impossible)
 
 
+def test_a_film_behind_a_photo_is_not_taken_for_scans():
+    whole = encoded(stripes(), "JPEG")
+    assert load_image(whole + Random(0).randbytes(6_000_000)).size == stripes().size
+
+
 def test_what_has_no_end_comes_to_one():
     with MirrorServer(bytes(1 << 16)) as host:
         assert "(nothing complete within 0.5 s)" in refusal(host.url("headers"), seconds=0.5)

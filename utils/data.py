@@ -122,7 +122,7 @@ def _load(name, state, read):
         order = np.concatenate([training, np.flatnonzero(held_out), np.arange(TRAINING, len(labels))])
         return images[order], labels[order], source
 
-    images, labels, source = open_or_build(name, state, build)
+    images, labels, source = open_or_build(f"cifar10-{name}", state, build)
     matplotlib.rcParams["figure.hooks"] = ["utils.data:mark_as_stand_in"] if source == STAND_IN else []
     splits = {f"x_{split}": images[rows] for split, rows in _ROWS.items()}
     return Cifar10(**splits, **{f"y_{split}": labels[rows] for split, rows in _ROWS.items()}, source=source)
@@ -174,7 +174,7 @@ def read_batches(path):
     try:
         for name, content in batch_files(Path(path)):
             if name == "SOURCE.txt":
-                note = (content.decode("utf-8", errors="replace").strip().splitlines() or [""])[0].strip()[:200]
+                note = "".join(filter(str.isprintable, content[:200].decode(errors="replace").strip().split("\n")[0]))
                 continue
             official &= hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
             rows = slice(start := BATCH_NAMES.index(name) * BATCH_SIZE, start + BATCH_SIZE)
@@ -235,7 +235,7 @@ def _warn(reason):
 
 def digest(value):
     """Sixteen hexadecimal digits for anything whose `str` says what it is."""
-    return hashlib.sha256(f"{_VERSION} {value}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_VERSION} {value}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def open_arrays(name, state):

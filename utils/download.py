@@ -97,7 +97,7 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
             done = any(try_mirror(mirror, slow_rate) for mirror in mirrors)
             begun = (mirror for mirror in mirrors if parts[mirror].exists())
             begun = sorted(begun, key=lambda mirror: -parts[mirror].stat().st_size)
-            if done or any(try_mirror(mirror, 0) for mirror in begun):
+            if done or any(try_mirror(mirror, slow_rate / 40) for mirror in begun):
                 for part in parts.values():
                     part.unlink(missing_ok=True)
                 return archive
@@ -189,7 +189,7 @@ def batch_files(path):
                 with open(path / name, "rb") as file:
                     yield name, file.read(MOST_IN_FILE)
         return
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
         found = "another kind of thing" if path.exists() else "nothing there"
         raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
     with open(path, "rb") as file, gzip.open(file) as unpacked:
@@ -260,8 +260,8 @@ def _unpickle(content):
             whole += parts
             stack.append(whole)
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            module, thing = parts or argument.split()
-            if (module.split(".")[0], thing) not in _NAMES:
+            module, thing = parts or argument.partition(" ")[::2]
+            if (module.partition(".")[0], thing) not in _NAMES:
                 raise ValueError(f"it asks for {module}.{thing}, which is not part of an array")
             stack.append(thing)
         elif name == "REDUCE":
@@ -287,7 +287,7 @@ def _as_array(value):
     if isinstance(value, list):
         if not all(type(number) is int for number in value):
             raise ValueError("a list with other things than whole numbers")
-        return np.array(value)
+        return np.array(value, np.int64)
     if "state" in value:  # made by `_reconstruct`, and its content set afterwards
         _, shape, kind, by_columns, content = value["state"]
     else:  # made by `_frombuffer`

@@ -10,8 +10,7 @@ from scipy import optimize, special
 def calibration_error(labels, probabilities, bins=15):
     """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
 
-    It depends on the number of bins, of equal width between 0 and 1, and is a little above 0 even for perfect
-    probabilities, shape (n, 10): compare only figures from the same bins and about as many images.
+    Even for perfect probabilities, (n, 10), it is above 0: compare only figures from as many bins and images.
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017,
     "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.

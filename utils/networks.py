@@ -249,6 +249,6 @@ def _load(path, advice):
             raise ValueError("another checksum or unknown options")
         model = build_model(kept["network"], **json.loads(kept["options"]))
         model.load_weights(path)
+        return model, str(kept["source"])
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(f"Expected the weights of a network in {path}; found a damaged file: {advice}.") from error
-    return model, kept["source"]

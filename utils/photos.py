@@ -91,8 +91,7 @@ def gather(choice, *, seconds=10):
 
     The choice is what `load_image` reads, a folder, or a dict by name, as Colab's `files.upload()` returns it. Several
     pictures are read at the same time and reduced to sides of 512 pixels, so that a thousand fit into memory; a model
-    sees the same up to rounding. The `Pictures` are in the order of the file names or of the dict; of a dict, all may
-    be unreadable.
+    sees the same up to rounding. The `Pictures` are in the order of the file names or of the dict.
     """
     sources = choice if isinstance(choice, Mapping) else _sources(choice)
     options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else MOST_PIXELS}
@@ -221,7 +220,9 @@ def _read_address(address, seconds):
 def _parts(content):
     """How many parts, each of which takes its time, make up a picture: scans of a JPEG, strips or tiles of a TIFF."""
     if content.startswith(b"\xff\xd8"):
-        return content.count(b"\xff\xda") * MOST_PARTS // 50  # each scan can be of the whole picture
+        return len(re.findall(rb"\xff\xda\0[\x08\x0a\x0c\x0e]", content)) * MOST_PARTS // 50  # each may be a whole one
+    if content.startswith((b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")):
+        return MOST_PARTS + 1  # a BigTIFF or an odd one, of any number
     if not content.startswith((b"II*\0", b"MM\0*")):
         return 0
     order, parts = "<" if content.startswith(b"I") else ">", 0
@@ -237,7 +238,7 @@ def _plain(image):
     """RGB of 8 bit, on white; Pillow would cut off pixels of 16 or 32 bit at 255."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         pixels = np.asarray(image).astype(np.float32)
-        np.nan_to_num(pixels, copy=False)
+        np.nan_to_num(pixels, copy=False, posinf=0, neginf=0)
         low, high = (0, 65_535) if image.mode.startswith("I;16") else (pixels.min(), pixels.max())
         pixels -= low
         pixels *= 255 / ((high - low) or 1)

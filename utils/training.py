@@ -109,7 +109,7 @@ def load_run(name):
         raise FileNotFoundError(f"load_run: no record {name!r} in models/runs; there are: {known}.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"load_run: expected a record in {path}, found a damaged file: train it anew.") from error
 
 
