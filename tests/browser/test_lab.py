@@ -54,7 +54,7 @@ def test_a_kernel_that_comes_late_is_waited_for(tmp_path, page):
 SLIDERS = """from utils import machine, plotting
 
 def draw(side=1):
-    plotting.plt.figure(figsize=(side, side), layout="none").text(0.2, 0.2, side)
+    plotting.plt.subplots(figsize=(side, side))
 
 plotting.sliders(draw, side=[1, 2, 3])"""
 
