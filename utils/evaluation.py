@@ -5,18 +5,18 @@ from scipy import optimize, special
 
 
 def calibration_error(labels, probabilities, bins=15):
-    """Expected calibration error, from 0 to 1: by how much confidence and accuracy differ, averaged over all images.
+    """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
 
     Even for perfect probabilities, (n, 10), it is above 0: compare only figures from as many bins and images.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
     probabilities = np.asarray(probabilities, float)
     if not are_probabilities(probabilities):
-        found = f"values from {probabilities.min():.3g} to {probabilities.max():.3g}; give it softmax(logits, axis=1)"
-        raise ValueError(f"calibration_error: expected probabilities, every row with the sum 1; found {found}.")
+        found = f"{probabilities.min():.3g} to {probabilities.max():.3g}; give it softmax(logits, axis=1)"
+        raise ValueError(f"calibration_error: expected probabilities, rows with the sum 1; found {found}.")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == np.ravel(labels)
     numbers = np.digitize(confidence, np.linspace(0, 1, bins + 1), right=True)
-    gaps = np.bincount(numbers, weights=right - confidence)  # in each bin: right answers less those to be expected
+    gaps = np.bincount(numbers, weights=right - confidence)  # in each bin: right less expected
     return np.abs(gaps).sum() / len(right)
 
 
@@ -37,7 +37,7 @@ def fit_temperature(labels, logits):
 
 
 def energy(logits):
-    """The score of Liu et al. 2020 (arXiv 2010.03759), shape (n,): low where some class fits, high where none does."""
+    """The score of Liu et al. 2020 (arXiv 2010.03759): low where some class fits, high where none does."""
     return -special.logsumexp(_check_logits("energy", logits), axis=1)
 
 

@@ -162,7 +162,7 @@ def connect(kind="auto"):
     wanted = os.environ.get("TUTORIAL_DEVICES") if kind == "auto" else None
     kind, asked_by = (wanted, f"TUTORIAL_DEVICES={wanted}") if wanted else (kind, f'kind="{kind}"')
     if kind not in KINDS:
-        raise ValueError(f"connect: {asked_by}: expected one of {', '.join(KINDS)}; correct it or leave it out.")
+        raise ValueError(f"connect: {asked_by}: expected one of {', '.join(KINDS)}; correct or omit it.")
     find = _find_on_jax if find_backend() == "jax" else _find_on_tensorflow
     try:
         name, replicas, scope, found = find(kind)

@@ -58,11 +58,10 @@ def three_conv_small(dropout=0.2, normalised=False):  # in the article, nothing 
     """161,130 parameters; notebook 02 builds it layer by layer. Source: "ML and AI Blogs", issue 9, 2025."""
     stack = []
     for filters in (32, 32, 64):
-        stack += [_conv(filters), *([layers.BatchNormalization()] if normalised else []), layers.MaxPooling2D()]
-    return _sequential(
-        "three_conv_small", *stack,
-        layers.Dropout(dropout), layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(CLASSES),
-    )  # fmt: skip
+        between = [layers.BatchNormalization()] if normalised else []
+        stack += [_conv(filters), *between, layers.MaxPooling2D()]
+    stack += [layers.Dropout(dropout), layers.Flatten(), layers.Dense(128, activation="relu")]
+    return _sequential("three_conv_small", *stack, layers.Dense(CLASSES))
 
 
 def three_conv_baseline():
@@ -94,7 +93,7 @@ def three_block_dense1024():
 
 
 def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, activation="relu", stock=False):
-    """1,973,944 parameters, more with other options: the series' own network, made to learn much in few epochs.
+    """1,973,944 parameters as it stands: the series' own network, made to learn much in few epochs.
 
     Each block of `depth` convolutions pools after its first one; if `residual`, its output is added again at the end.
     `utils.training.whiten` sets the very first convolution, the others start as the `identity`; `stock`: Keras' layers.
@@ -110,7 +109,8 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
     for filters in widths:
         first = None
         for number in range(depth):
-            features = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start())(features)
+            options = {"padding": "same", "use_bias": False, "kernel_initializer": start()}
+            features = layers.Conv2D(filters, 3, **options)(features)
             if number == 0:
                 features = layers.MaxPooling2D()(features)
             features = normalisation(scale=False, momentum=0.6)(features)
@@ -150,11 +150,11 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("tutorial")
 class IdentityStart(keras.initializers.Initializer):
-    """Start as identity: first filters pass their channel on, others are random (section 3.3 of the same source)."""
+    """Start as the identity: the first filters pass their channel on (section 3.3 of the same source)."""
 
     def __init__(self, seed=None):
         self.seed = seed
-        self._random = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform", seed=seed)
+        self._random = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
     def __call__(self, shape, dtype=None):
         height, width, inputs, outputs = shape

@@ -127,7 +127,7 @@ def gather(choice, *, seconds=10):
 
 
 def to_cifar_size(image, how="crop"):
-    """Reduce a picture to uint8 pixels of shape (32, 32, 3), by a filter (Lanczos) that evens out fine patterns.
+    """Reduce a picture to uint8 pixels (32, 32, 3), by a filter (Lanczos) that evens out fine patterns.
 
     Of a uint8 array (height, width, 3), or what `load_image` reads, "crop" cuts out the square in the middle, "squash"
     changes the proportions, and "pad" adds `PAD_COLOUR`.
@@ -137,9 +137,9 @@ def to_cifar_size(image, how="crop"):
     image = _from_array(image) if hasattr(image, "shape") else load_image(image)
     if how == "crop":
         return np.array(ImageOps.fit(image, (32, 32), Image.Resampling.LANCZOS))
-    width, height = (32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size)
+    size = [32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size]
     small = Image.new("RGB", (32, 32), PAD_COLOUR)
-    small.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((32 - width) // 2, (32 - height) // 2))
+    small.paste(image.resize(size, Image.Resampling.LANCZOS), ((32 - size[0]) // 2, (32 - size[1]) // 2))
     return np.array(small)
 
 

@@ -12,7 +12,7 @@ RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a straight line to its peak and falls in another one, in so many steps (batches).
+    """A learning rate that rises in a straight line to its peak and falls in another one, step by step.
 
     The peak lies at the part `peak_at` of all steps, between 0 and 1; `start` and `end` are parts of the peak.
     Source: Smith and Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates".
@@ -20,7 +20,8 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak, steps, peak_at=0.25, start=0.2, end=0.02):
         if steps < 1 or not 0 < peak_at < 1:
-            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {steps} and {peak_at}.")
+            found = f"{steps} and {peak_at}"
+            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {found}.")
         self.peak, self.steps, self.peak_at, self.start, self.end = peak, steps, peak_at, start, end
 
     def __call__(self, step):
@@ -34,7 +35,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def whitening_kernel(images, size=2, smallest=5e-4):
-    """A first convolution whose outputs are uncorrelated and of equal variance on patches of normalised images.
+    """A first convolution whose outputs are uncorrelated and of equal variance on normalised patches.
 
     Each filter is an eigenvector of the patches' covariance, divided by the root of its eigenvalue (and `smallest`, so
     that noise is not blown up); its negative follows, since an activation cuts off one side.
@@ -48,7 +49,7 @@ def whitening_kernel(images, size=2, smallest=5e-4):
 
 
 def whiten(model, images, count=5_000):
-    """Set the first convolution of a `fast_cnn` to `whitening_kernel` of the first uint8 images, and freeze it."""
+    """Set the first convolution of a `fast_cnn` to `whitening_kernel` of some images, and freeze it."""
     layer = model.get_layer("whitening")
     standardised = np.asarray(model.get_layer("standardising")(np.asarray(images[:count])), np.float32)
     kernel = whitening_kernel(standardised, size=layer.kernel_size[0])
@@ -67,7 +68,8 @@ class ShiftSGD(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         name = self._trainable_variables[self._get_variable_index(variable)].name
-        super().update_step(gradient, variable, learning_rate * (self.shift_factor if name == "beta" else 1))
+        factor = self.shift_factor if name == "beta" else 1
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
         return {**super().get_config(), "shift_factor": self.shift_factor}
