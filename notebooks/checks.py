@@ -112,9 +112,7 @@ def _fewer_numbers(fewer_numbers):
     images = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     found = np.asarray(_call(fewer_numbers, images), float)
     if found.shape[:1] != (6,):
-        return (
-            f"For 6 images your function returns the shape {found.shape}: one row or picture for each."
-        )
+        return f"For 6 images your function returns the shape {found.shape}: one row or picture for each."
     if not 0 < found[0].size < 3_072:
         return f"It gives {found[0].size:,} numbers an image, where fewer than 3,072 are asked for. Which can go?"
     if not np.isfinite(found).all():
@@ -147,9 +145,7 @@ def _most_similar(most_similar):
             "for more than a perfect copy. A copy fits in one way only: how do you join the two similarities?"
         )
     if not np.array_equal(most_similar(np.uint8(known[[3, 8]] * 0.5 + 60), known), [3, 8]):
-        return (
-            "Mirrored copies are found, copies of other brightness are not. What in `fingerprint` sees to that?"
-        )
+        return "Mirrored copies are found, copies of other brightness are not. What in `fingerprint` sees to that?"
 
 
 @_exercise("01.4")
