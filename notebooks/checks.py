@@ -108,21 +108,19 @@ def _brighten(brighten):
 
 
 @_exercise("01.2")
-def _most_classes(most_classes):
-    labels = np.repeat(np.arange(5), 10)
-    sorted_data = "Take 50 labels in order, ten of each class"
-    counted = most_classes(labels, 20, 5)
-    if counted == 1:
-        return f"{sorted_data}, and a buffer of 20: a batch of 5 can hold more than the class that stands first."
-    if counted == 2:
-        return f"{sorted_data}, and a buffer of 20: it is refilled while the batch of 5 is drawn. By which labels?"
-    if counted != 3:
-        return f"{sorted_data}, a buffer of 20 and a batch of 5: your function says {counted}. Draw it on paper."
-    counted = most_classes(labels, 50, 3)
-    if counted != 3:
-        return f"The buffer is right. But your function expects {counted} classes in a batch of 3."
-    if most_classes(np.array([3, 3, 7, 3, 7, 7]), 1, 3) != 2:
-        return "For labels in order it is right. But labels need not be in order: look at which ones there are."
+def _fewer_numbers(fewer_numbers):
+    images = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    found = np.asarray(_call(fewer_numbers, images), float)
+    if found.shape[:1] != (6,):
+        return f"For 6 images your function returns the shape {found.shape}: one row or picture for each."
+    if not 0 < found[0].size < 3_072:
+        return f"It gives {found[0].size:,} numbers an image, where fewer than 3,072 are asked for. Which can go?"
+    if not np.isfinite(found).all():
+        return "Some of the numbers are not finite. Is something divided by zero?"
+    if np.ptp(found, axis=0).max() == 0:
+        return "Six different images give the same numbers, so nothing is left to tell them apart by."
+    if not _close(_call(fewer_numbers, images[3:4]), found[3:4]):
+        return "An image gets other numbers alone than among others. What does your function compute over all images?"
 
 
 @_exercise("01.3")
@@ -147,7 +145,25 @@ def _most_similar(most_similar):
             "for more than a perfect copy. A copy fits in one way only: how do you join the two similarities?"
         )
     if not np.array_equal(most_similar(np.uint8(known[[3, 8]] * 0.5 + 60), known), [3, 8]):
-        return "Mirrored copies are found, copies of other brightness are not. What takes care of these in section 15?"
+        return "Mirrored copies are found, copies of other brightness are not. What in `fingerprint` sees to that?"
+
+
+@_exercise("01.4")
+def _most_classes(most_classes):
+    labels = np.repeat(np.arange(5), 10)
+    sorted_data = "Take 50 labels in order, ten of each class"
+    counted = most_classes(labels, 20, 5)
+    if counted == 1:
+        return f"{sorted_data}, and a buffer of 20: a batch of 5 can hold more than the class that stands first."
+    if counted == 2:
+        return f"{sorted_data}, and a buffer of 20: it is refilled while the batch of 5 is drawn. By which labels?"
+    if counted != 3:
+        return f"{sorted_data}, a buffer of 20 and a batch of 5: your function says {counted}. Draw it on paper."
+    counted = most_classes(labels, 50, 3)
+    if counted != 3:
+        return f"The buffer is right. But your function expects {counted} classes in a batch of 3."
+    if most_classes(np.array([3, 3, 7, 3, 7, 7]), 1, 3) != 2:
+        return "For labels in order it is right. But labels need not be in order: look at which ones there are."
 
 
 def _values(array):

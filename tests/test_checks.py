@@ -28,12 +28,15 @@ ANSWERS["01.1"] = [
     (lambda images, amount: np.add(images, amount, out=images, casting="unsafe"), "changes the images it is given"),
 ]
 ANSWERS["01.2"] = [
-    (lambda labels, buffer, batch: min(batch, len(np.unique(labels[: buffer + batch - 1]))), RIGHT),
-    (lambda labels, buffer, batch: min(batch, len(set(labels[: buffer + batch]))), RIGHT),
-    (lambda labels, buffer, batch: len(set(labels[:batch])), "more than the class that stands first"),
-    (lambda labels, buffer, batch: len(set(labels[:buffer])), "it is refilled"),
-    (lambda labels, buffer, batch: len(set(labels[: buffer + batch])), "expects 5 classes in a batch of 3"),
-    (lambda labels, buffer, batch: min(batch, -(-(buffer + batch - 1) // 10)), "need not be in order"),
+    (lambda images: images.mean(axis=3), RIGHT),
+    (lambda images: images[:, ::4, ::4], RIGHT),
+    (lambda images: tf.image.resize(images, (8, 8), method="area"), RIGHT),
+    (lambda images: images, "It gives 3,072 numbers an image"),
+    (lambda images: images[:, :0], "It gives 0 numbers an image"),
+    (lambda images: images[0], "returns the shape (32, 32, 3)"),
+    (lambda images: images.mean(axis=(1, 2)) / 0, "not finite"),
+    (lambda images: images.mean(axis=(1, 2)) * 0, "the same numbers"),
+    (lambda images: images.mean(axis=(1, 2)) - images.mean(axis=(0, 1, 2)), "alone than among others"),
 ]
 
 AS_IS, MIRRORED, UPSIDE_DOWN = np.s_[:], np.s_[:, :, ::-1], np.s_[:, ::-1]
@@ -61,6 +64,14 @@ ANSWERS["01.3"] = [
     (in_both_halves, "Row numbers above 11"),
     (lambda images, known: fingerprint(images) @ fingerprint(known).T, "returns the shape (3, 12)"),
     (partial(most_similar, join=np.sum), "how do you join the two similarities?"),
+]
+ANSWERS["01.4"] = [
+    (lambda labels, buffer, batch: min(batch, len(np.unique(labels[: buffer + batch - 1]))), RIGHT),
+    (lambda labels, buffer, batch: min(batch, len(set(labels[: buffer + batch]))), RIGHT),
+    (lambda labels, buffer, batch: len(set(labels[:batch])), "more than the class that stands first"),
+    (lambda labels, buffer, batch: len(set(labels[:buffer])), "it is refilled"),
+    (lambda labels, buffer, batch: len(set(labels[: buffer + batch])), "expects 5 classes in a batch of 3"),
+    (lambda labels, buffer, batch: min(batch, -(-(buffer + batch - 1) // 10)), "need not be in order"),
 ]
 ANSWERS["02.1"] = [
     (72_730, RIGHT),
