@@ -265,24 +265,22 @@ def _build_network(build_network):
 
 
 @_exercise("03.1")
-def _lowest_loss(lowest):
-    mistakes = {
-        2.3026: "That is the loss of an answer that knows nothing. Which answer makes the loss smallest?",
-        0: "The label is smoothed, so no answer makes this loss 0: what does the share of the other classes cost?",
-        0.1985: "Here only the true class is counted. The other nine have their shares of the label, too.",
-        0.2231: "Here only the true class is counted. The other nine have their shares of the label, too.",
-        0.5003: "That is the lowest loss with a smoothing of 0.1. Here it is 0.2.",
-        0.9398: "Nearly. The share is spread over all ten classes, the true one included. What does the true one get?",
-        1.2506: "That is the logarithm to base 2, not e.",
-    }
-    label = np.where(np.arange(10) == 0, 0.82, 0.02)
-    right = -np.sum(label * np.log(label))
-    if np.isnan(float(lowest)):
-        return "That is not a number. Is the logarithm of 0 taken somewhere?"
-    if abs(float(lowest) - right) > 0.006:
-        near = [hint for value, hint in mistakes.items() if abs(float(lowest) - value) < 0.006]
-        too = "low: no answer reaches it" if float(lowest) < right else "high: another answer does better"
-        return near[0] if near else f"That is too {too}."
+def _verdict(answers):
+    guess, verdict, with_flip_and_crop, with_yours, count = answers
+    if guess is ... or not np.isfinite(float(guess)):
+        return "Write down a guess in points before you train, such as -1.5."
+    if with_yours is ...:
+        return "Put an augmentation into `your_augmentation`, and run the first cell again."
+    verdicts = ("better", "worse", "no difference")
+    if verdict not in verdicts:
+        return f"As a verdict, choose one of {', '.join(map(repr, verdicts))}."
+    gain = with_yours - with_flip_and_crop
+    share = (with_yours + with_flip_and_crop) / 2
+    chance = 2 * np.sqrt(2 * share * (1 - share) / count)  # two standard errors of a difference
+    right = "no difference" if abs(gain) < chance else "better" if gain > 0 else "worse"
+    numbers = f"It changed the accuracy by {100 * gain:+.1f} points; two standard errors are {100 * chance:.1f}"
+    if verdict != right and not 0.85 < abs(gain) / chance < 1.15:  # so near to it, either may be said
+        return f"{numbers}. Does it lie outside of what chance alone does, and on which side?"
 
 
 @_exercise("03.2")
@@ -344,6 +342,27 @@ def _stitch(stitch):
     if not np.allclose(share, width, atol=0.1):
         return "The images are right. The shares in the labels are not those of the areas in the images."
     return _seed_hint(stitch, tf.constant(images), tf.constant(one_hot))
+
+
+@_exercise("03.4")
+def _lowest_loss(lowest):
+    mistakes = {
+        2.3026: "That is the loss of an answer that knows nothing. Which answer makes the loss smallest?",
+        0: "The label is smoothed, so no answer makes this loss 0: what does the share of the other classes cost?",
+        0.1985: "Here only the true class is counted. The other nine have their shares of the label, too.",
+        0.2231: "Here only the true class is counted. The other nine have their shares of the label, too.",
+        0.5003: "That is the lowest loss with a smoothing of 0.1. Here it is 0.2.",
+        0.9398: "Nearly. The share is spread over all ten classes, the true one included. What does the true one get?",
+        1.2506: "That is the logarithm to base 2, not e.",
+    }
+    label = np.where(np.arange(10) == 0, 0.82, 0.02)
+    right = -np.sum(label * np.log(label))
+    if np.isnan(float(lowest)):
+        return "That is not a number. Is the logarithm of 0 taken somewhere?"
+    if abs(float(lowest) - right) > 0.006:
+        near = [hint for value, hint in mistakes.items() if abs(float(lowest) - value) < 0.006]
+        too = "low: no answer reaches it" if float(lowest) < right else "high: another answer does better"
+        return near[0] if near else f"That is too {too}."
 
 
 def _form_hint(result, images, labels=None):

@@ -131,14 +131,15 @@ ANSWERS["02.3"] = [
     (partial(network, classes=11), "has the shape (20, 11)"),
 ]
 ANSWERS["03.1"] = [
-    (0.87, RIGHT),
-    (np.log(10), "an answer that knows nothing"),
-    (0, "no answer makes this loss 0"),
-    (-np.log(0.82), "only the true class is counted"),
-    (-0.8 * np.log(0.8) - 0.2 * np.log(0.2 / 9), "the true one included"),
-    (-0.82 * np.log2(0.82) - 0.18 * np.log2(0.02), "base 2"),
-    (0.7, "too low"),
-    (1.1, "too high"),
+    ((3, "better", 0.5, 0.6, 2000), RIGHT),
+    ((-1.5, "no difference", 0.5, 0.51, 2000), RIGHT),
+    ((0, "worse", 0.6, 0.5, 500), RIGHT),
+    ((3, "better", 0.5, 0.51, 2000), "two standard errors are 3.2"),
+    ((3, "worse", 0.5, 0.6, 2000), "on which side"),
+    ((3, "perhaps", 0.5, 0.6, 2000), "choose one of 'better'"),
+    ((np.nan, "better", 0.5, 0.6, 2000), "Write down a guess"),
+    ((..., "better", 0.5, 0.6, 2000), "Write down a guess"),
+    ((3, ..., 0.5, ..., 2000), "Put an augmentation into"),
 ]
 
 
@@ -177,6 +178,16 @@ ANSWERS["03.3"] = [
     (partial(stitch, share=lambda width: width / 64), "not those of the areas"),
     (partial(stitch, shift=-1), "from the image before it"),
     (lambda images, labels, seed: stitch(images, labels, [1, 1]), "Another seed gave the same"),
+]
+ANSWERS["03.4"] = [
+    (0.87, RIGHT),
+    (np.log(10), "an answer that knows nothing"),
+    (0, "no answer makes this loss 0"),
+    (-np.log(0.82), "only the true class is counted"),
+    (-0.8 * np.log(0.8) - 0.2 * np.log(0.2 / 9), "the true one included"),
+    (-0.82 * np.log2(0.82) - 0.18 * np.log2(0.02), "base 2"),
+    (0.7, "too low"),
+    (1.1, "too high"),
 ]
 ANSWERS["04.1"] = [
     (lambda images, part, count: [part * count, images // (part * count), part * count / 1280], RIGHT),
