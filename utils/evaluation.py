@@ -1,19 +1,14 @@
-"""What scikit-learn and SciPy lack: calibration error, temperature, and a score by which to say 'I do not know'.
-
-Labels come first. All numbers are shares from 0 to 1, not percentages.
-"""
+"""What scikit-learn and SciPy lack: calibration error, temperature, and a score by which to say 'I do not know'."""
 
 import numpy as np
 from scipy import optimize, special
 
 
 def calibration_error(labels, probabilities, bins=15):
-    """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
+    """Expected calibration error, from 0 to 1: by how much confidence and accuracy differ, averaged over all images.
 
     Even for perfect probabilities, (n, 10), it is above 0: compare only figures from as many bins and images.
-
-    Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017,
-    "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
     probabilities = np.asarray(probabilities, float)
     if not are_probabilities(probabilities):
@@ -28,9 +23,8 @@ def calibration_error(labels, probabilities, bins=15):
 def fit_temperature(labels, logits):
     """Find the temperature at which the softmax of logits / temperature gives the true classes the highest likelihood.
 
-    Fit it on validation images, logits of shape (n, 10). It is above 1 for a model that is too sure of itself; a value
-    near 0.05 or 20 means that there is no best one, as for a model that is always right or no better than chance.
-
+    Fit it on validation images, logits of shape (n, 10). It is above 1 for a model that is too sure of itself, and near
+    0.05 or 20 where there is no best one.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
     logits, labels = _check_logits("fit_temperature", logits), np.ravel(labels)

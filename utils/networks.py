@@ -15,6 +15,7 @@ from utils.download import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
+MOST_BYTES = 500_000_000  # of weights; the largest network of the series has 34 MB
 _OPTION = (  # what `save_weights` may have written, as JSON
     r'"(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
     r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})'
@@ -95,10 +96,8 @@ def three_block_dense1024():
 def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, activation="relu", stock=False):
     """1,973,944 parameters, more with other options: the series' own network, made to learn much in few epochs.
 
-    Each block of `depth` convolutions pools after its first one, so most work is done on small maps; if `residual`, its
-    output is added again at the end. `utils.training.whiten` sets the very first convolution, the others start as the
-    `identity`. With `stock`, all layers are Keras' own, and slower.
-
+    Each block of `depth` convolutions pools after its first one; if `residual`, its output is added again at the end.
+    `utils.training.whiten` sets the very first convolution, the others start as the `identity`; `stock`: Keras' layers.
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498 (GELU there, ReLU here).
     """
     normalisation = layers.BatchNormalization if stock else FusedBatchNormalization
@@ -151,10 +150,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("tutorial")
 class IdentityStart(keras.initializers.Initializer):
-    """Start a convolution as the identity: its first filters pass their input channel on, the others are random.
-
-    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.3, arXiv 2404.00498.
-    """
+    """Start as identity: first filters pass their channel on, others are random (section 3.3 of the same source)."""
 
     def __init__(self, seed=None):
         self.seed = seed
@@ -211,9 +207,8 @@ def load_own(source):
     """The network that `save_own` kept; refused if its images came from elsewhere than `source`."""
     model, trained_on = _load(cache_folder() / "own.weights.h5", "run notebook 03")
     if trained_on != source:
-        raise ValueError(
-            f"load_own: expected a network trained on {source!r}; found one trained on {trained_on!r}: run notebook 03."
-        )
+        found = f"one trained on {trained_on!r}: run notebook 03."
+        raise ValueError(f"load_own: expected a network trained on {source!r}; found {found}")
     return model
 
 
@@ -233,8 +228,12 @@ def seal(path, **facts):
 
 
 def _checksum(file):
-    checksum = hashlib.sha256()
-    file.visititems(lambda name, item: checksum.update(item[()].tobytes() if hasattr(item, "shape") else name.encode()))
+    checksum, items = hashlib.sha256(), []
+    file.visititems(lambda *item: items.append(item))
+    if (size := sum(getattr(item, "nbytes", 0) for _, item in items)) > MOST_BYTES:
+        raise ValueError(f"expected at most {MOST_BYTES / 1e6:.0f} MB of weights, found {size:,} bytes; use fewer.")
+    for name, item in items:
+        checksum.update(item[()].tobytes() if hasattr(item, "shape") else name.encode())
     return checksum.hexdigest()
 
 

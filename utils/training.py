@@ -15,7 +15,6 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises in a straight line to its peak and falls in another one, in so many steps (batches).
 
     The peak lies at the part `peak_at` of all steps, between 0 and 1; `start` and `end` are parts of the peak.
-
     Source: Smith and Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates".
     """
 
@@ -37,9 +36,8 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 def whitening_kernel(images, size=2, smallest=5e-4):
     """A first convolution whose outputs are uncorrelated and of equal variance on patches of normalised images.
 
-    Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue, to which
-    `smallest` is added so that noise is not blown up; its negative follows, since an activation cuts off one side.
-
+    Each filter is an eigenvector of the patches' covariance, divided by the root of its eigenvalue (and `smallest`, so
+    that noise is not blown up); its negative follows, since an activation cuts off one side.
     Source: Jordan 2024, section 3.2.
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
@@ -60,10 +58,7 @@ def whiten(model, images, count=5_000):
 
 @keras.saving.register_keras_serializable("tutorial")
 class ShiftSGD(keras.optimizers.SGD):
-    """SGD that learns the shifts of batch normalisation `shift_factor` times as fast, and does not decay them.
-
-    Source: Jordan 2024, section 3.4.
-    """
+    """SGD that learns shifts `shift_factor` times as fast and does not decay them. Source: Jordan 2024, section 3.4."""
 
     def __init__(self, learning_rate, shift_factor=64.0, **options):
         super().__init__(learning_rate, **options)
@@ -83,7 +78,6 @@ def predict_views(model, images, views=6, batch_size=500):
 
     Images are uint8 (n, height, width, 3). One view is the image itself; two add its mirror image; six add both shifted
     by one pixel towards either corner, at half the weight.
-
     Source: Jordan 2024, section 3.5.
     """
     if views not in (1, 2, 6):
@@ -115,6 +109,6 @@ def load_run(name):
 
 def load_runs(name):
     """Read the records of one recipe of `models/train.py`, at least one, in the order of their seeds."""
-    endings = (path.stem.rpartition("seed")[2] for path in RUNS.glob(f"{name}-seed*.json"))
-    seeds = sorted(int(seed) for seed in endings if seed.isdecimal())  # not the copies that browsers call "… (1)"
+    endings = (path.stem.removeprefix(f"{name}-seed") for path in RUNS.glob(f"{name}-seed*.json"))
+    seeds = sorted(int(seed) for seed in endings if seed.isdecimal() and seed == str(int(seed)))  # copies have others
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]
