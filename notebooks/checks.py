@@ -4,6 +4,8 @@ import copy
 
 import numpy as np
 
+from utils.networks import build_model, count_flops
+
 _CHECKS = {}
 
 
@@ -401,7 +403,7 @@ def _plan(plan):
     ]
     rules = [
         (0.1, "the learning rate stays 0.1, but a larger batch means fewer updates in an epoch."),
-        (0.2, "the learning rate grows by a square root, as for Adam. Which rule does section 9 give for SGD?"),
+        (0.2, "the learning rate grows by a square root, as for Adam. Which rule does section 7 give for SGD?"),
         (1.6, "the learning rate grows with the replicas, but 0.1 was good for 128 images, not for 32."),
     ]
     hint = (
@@ -413,6 +415,25 @@ def _plan(plan):
 
 
 @_exercise("04.2")
+def _more_work(network, factor):
+    before, now = build_model("three_conv_small"), _call(network)
+    if now.output_shape != (None, 10):
+        return f"The network should give ten logits for each image. Its output has the shape {now.output_shape}."
+    right = count_flops(now) / count_flops(before)
+    if abs(right - 1) < 0.01:
+        return "The network multiplies as often as before. Give a convolution more filters, or add a layer."
+    if abs(factor / right - 1) < 0.1:
+        return None
+    if abs(factor * before.count_params() / now.count_params() - 1) < 0.1:
+        return f"The parameters grow by {factor}. But is each number of a kernel used as often in every layer?"
+    direction = "more" if right > factor else "less"
+    return (
+        f"The multiplications grow by {direction} than {factor}. For each convolution, take the numbers of its kernel "
+        "(3 x 3 x channels in x filters) times the places of its output; then compare the sums."
+    )
+
+
+@_exercise("04.3")
 def _combine(combine):
     gradients, counts = np.array([[1.0, 0.0], [4.0, 2.0], [-2.0, 8.0]]), np.array([3, 1, 4])
     wrong_divisor = "The proportions of the parts are right, the size is not. How many images are there in all?"
@@ -428,27 +449,6 @@ def _combine(combine):
         "mean of all four? For three parts and two weights, two numbers should come back."
     )
     return _hint(_call(combine, gradients, counts), weighted / counts.sum(), wrong, otherwise)
-
-
-@_exercise("04.3")
-def _predict_rate(predict_rate):
-    def rate(batch):
-        return batch / (0.01 + 0.0001 * batch)  # 10 ms for a step and 0.1 ms for each image
-
-    batches = np.array([64, 512, 2048])
-    answers = [float(_call(predict_rate, int(batch), (32, rate(32)), (128, rate(128)))) for batch in batches]
-    line = rate(32) + (rate(128) - rate(32)) / 96 * (batches - 32)
-    wrong = [
-        ([answers[0]] * 3, "It is the same for every batch. But in a large one, more images share the fixed cost."),
-        (line, "Throughput does not grow along a straight line, it levels off. What about the seconds of a step?"),
-        (batches / rate(batches), "These are the seconds of a step. Asked are images a second."),
-        (rate(batches) / batches, "These are steps a second. Asked are images a second."),
-    ]
-    otherwise = (
-        "Work out the seconds of a step for both measured batches. By how much do the additional images lengthen it? "
-        "And how long would it be without any image?"
-    )
-    return _hint(answers, rate(batches), wrong, otherwise, tolerance=0.01)
 
 
 @_exercise("04.4")
@@ -477,6 +477,27 @@ def _merge(merge):
     )
     hint = _hint(variance, right, wrong, otherwise)
     return hint and f"The mean is right. The variance is not: {hint}"
+
+
+@_exercise("04.5")
+def _predict_rate(predict_rate):
+    def rate(batch):
+        return batch / (0.01 + 0.0001 * batch)  # 10 ms for a step and 0.1 ms for each image
+
+    batches = np.array([64, 512, 2048])
+    answers = [float(_call(predict_rate, int(batch), (32, rate(32)), (128, rate(128)))) for batch in batches]
+    line = rate(32) + (rate(128) - rate(32)) / 96 * (batches - 32)
+    wrong = [
+        ([answers[0]] * 3, "It is the same for every batch. But in a large one, more images share the fixed cost."),
+        (line, "Throughput does not grow along a straight line, it levels off. What about the seconds of a step?"),
+        (batches / rate(batches), "These are the seconds of a step. Asked are images a second."),
+        (rate(batches) / batches, "These are steps a second. Asked are images a second."),
+    ]
+    otherwise = (
+        "Work out the seconds of a step for both measured batches. By how much do the additional images lengthen it? "
+        "And how long would it be without any image?"
+    )
+    return _hint(answers, rate(batches), wrong, otherwise, tolerance=0.01)
 
 
 # Notebook 05

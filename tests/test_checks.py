@@ -200,7 +200,27 @@ ANSWERS["04.1"] = [
     (lambda images, part, count: (part * count, 1, 0.1 * math.sqrt(part * count / 128)), "as for Adam"),
     (lambda images, part, count: (part * count, 1, 0.1 * count), "not for 32"),
 ]
+
+
+def convolutions(*widths, outputs=10):
+    """The network of the exercise with other widths: their number is the number of convolutions."""
+    stack = [keras.Input((32, 32, 3))]
+    for filters in widths:
+        stack += [keras.layers.Conv2D(filters, 3, padding="same"), keras.layers.MaxPooling2D()]
+    return keras.Sequential([*stack, keras.layers.Flatten(), keras.layers.Dense(128), keras.layers.Dense(outputs)])
+
+
 ANSWERS["04.2"] = [
+    ((lambda: convolutions(64, 64, 128), 3.6), RIGHT),
+    ((lambda: convolutions(64, 64, 128), 3.4), RIGHT),
+    ((lambda: convolutions(64, 64, 128), 2), "grow by more than 2"),
+    ((lambda: convolutions(64, 64, 128), 8), "grow by less than 8"),
+    ((lambda: convolutions(64, 64, 128), 2.33), "parameters grow by 2.33"),
+    ((lambda: convolutions(32, 32, 64), 1.0), "as often as before"),
+    ((lambda: convolutions(64, 64, 128, outputs=5), 3.6), "ten logits"),
+    ((lambda: None, 2), "`return` may be missing"),
+]
+ANSWERS["04.3"] = [
     (lambda gradients, counts: np.average(gradients, axis=0, weights=counts), RIGHT),
     (lambda gradients, counts: np.float32(counts @ gradients / sum(counts)).tolist(), RIGHT),
     (lambda gradients, counts: np.mean(gradients, axis=0), "the plain mean"),
@@ -208,22 +228,6 @@ ANSWERS["04.2"] = [
     (lambda gradients, counts: counts @ gradients, "How many images are there in all?"),
     (lambda gradients, counts: np.mean(gradients), "Try it by hand"),
     (lambda gradients, counts: None, "`return` may be missing"),
-]
-
-
-def predict_rate(batch, first, second):
-    """Images a second, from the costs of a step that explain two measurements."""
-    (small, slow), (large, fast) = first, second
-    per_image = (large / fast - small / slow) / (large - small)
-    return batch / (small / slow - per_image * small + per_image * batch)
-
-
-ANSWERS["04.3"] = [
-    (predict_rate, RIGHT),
-    (lambda batch, first, second: second[1], "the same for every batch"),
-    (lambda batch, *two: np.polyval(np.polyfit(*zip(*two, strict=True), 1), batch), "along a straight line"),
-    (lambda batch, *two: batch / predict_rate(batch, *two), "the seconds of a step"),
-    (lambda batch, *two: predict_rate(batch, *two) / batch, "steps a second"),
 ]
 
 
@@ -241,6 +245,22 @@ ANSWERS["04.4"] = [
     (lambda means, variances: (means.mean(axis=0), merge(means, variances)[1] ** 0.5), "standard deviation"),
     (lambda means, variances: (means.mean(axis=0), (variances + means**2).mean(axis=0)), "the mean of the squares"),
     (lambda m, v: (m.mean(axis=0), v.mean(axis=0) + m.var(axis=0, ddof=1)), "divided by 4, or by 3?"),
+]
+
+
+def predict_rate(batch, first, second):
+    """Images a second, from the costs of a step that explain two measurements."""
+    (small, slow), (large, fast) = first, second
+    per_image = (large / fast - small / slow) / (large - small)
+    return batch / (small / slow - per_image * small + per_image * batch)
+
+
+ANSWERS["04.5"] = [
+    (predict_rate, RIGHT),
+    (lambda batch, first, second: second[1], "the same for every batch"),
+    (lambda batch, *two: np.polyval(np.polyfit(*zip(*two, strict=True), 1), batch), "along a straight line"),
+    (lambda batch, *two: batch / predict_rate(batch, *two), "the seconds of a step"),
+    (lambda batch, *two: predict_rate(batch, *two) / batch, "steps a second"),
 ]
 
 
@@ -388,7 +408,7 @@ ANSWERS["06.4"] = [
     [(exercise, *case) for exercise, cases in ANSWERS.items() for case in cases],
 )
 def test_right_answers_are_right_in_any_form_and_usual_wrong_ones_get_their_own_hint(exercise, answer, said, capsys):
-    check(exercise, answer)
+    check(exercise, *(answer if isinstance(answer, tuple) else [answer]))
     printed, errors = capsys.readouterr()
     verdict = f"Exercise {exercise}: {RIGHT if said == RIGHT else 'not yet. '}"
     assert printed.startswith(verdict) and said in printed and printed.count("\n") == 1 and errors == ""
