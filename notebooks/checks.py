@@ -178,24 +178,50 @@ def _values(array):
 
 
 @_exercise("02.1")
-def _count_parameters(prediction):
-    count = float(prediction)
-    mistakes = {
-        1_216: "That is the first convolution. Three more layers have parameters.",
-        72_640: "Nearly: each filter and each unit has one more number besides its weights.",
-        994_330: "The dense layer seems to read maps of 32 × 32. What does pooling make of them?",
-        257_050: "The dense layer seems to read maps of 16 × 16. How often is there pooling?",
-        65_818: "These are filters of 3 × 3. How large are they here?",
-        64_930: "Each filter of the second convolution seems to read three channels. How many maps are there to read?",
-        13_850: "The dense layer seems to read one map of 8 × 8. How many maps are flattened?",
-        72_320: "The last layer is missing.",
-    }
-    if count != 72_730:
-        size = "few" if count < 72_730 else "many"
-        return mistakes.get(count, f"That is too {size}. Count layer by layer, with the two formulas of section 6.")
+def _network_of_ones_own(build, guess):
+    network = build()
+    shape = tuple(network(np.zeros((2, 32, 32, 3), "float32")).shape)
+    if shape != (2, 10):
+        return f"For 2 images the output has the shape {shape}: ten classes need ten numbers for each image."
+    right, guess = network.count_params(), float(guess)
+    kinds = "Rescaling Conv2D MaxPooling2D Conv2D MaxPooling2D Conv2D MaxPooling2D Dropout Flatten Dense Dense".split()
+    if right == 161_130 and [type(layer).__name__ for layer in network.layers] == kinds:
+        return "This is still three_conv_small. Change a layer or add one, and your guess with it."
+    biases = sum(weights.size for weights in network.get_weights() if weights.ndim == 1)
+    if guess == right - biases:
+        return "Nearly: each filter and each unit has one more number besides its weights."
+    if guess in [right - layer.count_params() for layer in network.layers if layer.count_params()]:
+        return "Nearly: one layer is missing in your sum."
+    if guess == 161_130:
+        return "So many has three_conv_small. What does your change add or take away?"
+    if guess != right:
+        size = "few" if guess < right else "many"
+        return f"That is too {size}. Count layer by layer, by the two formulas of section 4: which maps does each read?"
 
 
 @_exercise("02.2")
+def _build_network(build_network):
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 256, (20, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2).astype("float32")
+    labels = np.arange(20) % 10
+    network = build_network()
+    outputs = np.asarray(network(images))
+    if outputs.shape != (20, 10):
+        return f"For 20 images the output has the shape {outputs.shape}: ten classes need ten numbers for each image."
+    if not np.isfinite(outputs).all():
+        return "Before any training, its outputs are not all finite numbers. Which layer makes them so large?"
+    are_probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=0.01)
+    if np.abs(outputs).max() > (0.9 if are_probabilities else 5):
+        return "The first loss fails: knowing nothing, it is far too sure. What numbers does its first layer see?"
+    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 4:
+        return "The first loss fails: it is far above ln 10. What does the last layer give, what does the loss expect?"
+    often = np.tile(images, (60, 1, 1, 1)), np.tile(labels, 60)  # as 60 epochs, without what each epoch costs
+    network.fit(*often, batch_size=20, shuffle=False, verbose=0)
+    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 1:
+        return "Memorising fails: 60 epochs do not memorise twenty images. Is the learning rate too small or too large?"
+
+
+@_exercise("02.3")
 def _cross_entropy(cross_entropy):
     loss = _loss(cross_entropy, [2.0, 1.0, 0.0], 1)
     usual = {
@@ -211,10 +237,10 @@ def _cross_entropy(cross_entropy):
         if np.isclose(loss, value, atol=0.001):
             return f"For the logits 2, 1, 0 and label 1 it gives {value:.2f}: {mistake}"
     if not np.isclose(loss, 1.4076, atol=0.001):
-        return f"For the logits 2, 1, 0 and label 1 it gives {loss:.2f}. Compare with section 7."
+        return f"For the logits 2, 1, 0 and label 1 it gives {loss:.2f}. Compare with section 5 of notebook 02."
     sure = _loss(cross_entropy, [1000.0, 0.0], 1)
     if np.isnan(sure) or not np.isfinite(_loss(cross_entropy, [1000.0, 0.0], 0)):
-        return "For logits of 1000 and 0 a power of e grows too large for the computer. Which remedy has section 7?"
+        return "For logits of 1000 and 0 a power of e grows too large. Which remedy was in the code?"
     if np.isinf(sure):
         return (
             "For the logits 1000, 0 and label 1 the loss is infinite: the probability was rounded to 0 before its "
@@ -241,26 +267,26 @@ def _loss(cross_entropy, logits, label):
         return np.nan
 
 
-@_exercise("02.3")
-def _build_network(build_network):
-    rng = np.random.default_rng(2)
-    images = rng.integers(0, 256, (20, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2).astype("float32")
-    labels = np.arange(20) % 10
-    network = build_network()
-    outputs = np.asarray(network(images))
-    if outputs.shape != (20, 10):
-        return f"For 20 images the output has the shape {outputs.shape}: ten classes need ten numbers for each image."
-    if not np.isfinite(outputs).all():
-        return "Before any training, its outputs are not all finite numbers. Which layer makes them so large?"
-    are_probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=0.01)
-    if np.abs(outputs).max() > (0.9 if are_probabilities else 5):
-        return "Check 1 fails: a network that knows nothing is far too sure. What numbers does its first layer see?"
-    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 4:
-        return "Check 1 fails: the loss is far above ln 10. What does the last layer give, what does the loss expect?"
-    often = np.tile(images, (60, 1, 1, 1)), np.tile(labels, 60)  # as 60 epochs, without what each epoch costs
-    network.fit(*often, batch_size=20, shuffle=False, verbose=0)
-    if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 1:
-        return "Check 2 fails: 60 epochs do not memorise twenty images. Is the learning rate too small or too large?"
+@_exercise("02.4")
+def _momentum(momentum):
+    cases = {
+        "gradients of 1, 1, 1": ([1.0, 1.0, 1.0], 0.1, 0.9, -0.561),
+        "gradients of 1, -1": ([1.0, -1.0], 0.1, 0.9, -0.09),
+        "a gradient of 1, then 0, 0": ([1.0, 0.0, 0.0], 0.1, 0.5, -0.175),
+        "no momentum": ([1.0, 2.0], 0.1, 0.0, -0.3),
+    }
+    usual = {
+        -0.3: "as without momentum. Where does the velocity of the step before come in?",
+        0.561: "the wrong way: a step goes against the gradient.",
+        -0.271: "only the last step. Does the parameter keep the steps before?",
+        -0.0561: "a mean of the gradients, in which each has the share 1 - share. Here each counts in full.",
+    }
+    for name, (gradients, rate, share, right) in cases.items():
+        moved = float(momentum(gradients, rate, share))
+        if not np.isclose(moved, right, rtol=1e-4, atol=1e-6):
+            near = [hint for value, hint in usual.items() if np.isclose(moved, value, rtol=1e-3)]
+            hint = near[0] if near and name.endswith("1, 1, 1") else f"to {moved:.4g} instead of {right:.4g}."
+            return f"With {name}, a rate of {rate} and a share of {share}, the parameter moves {hint}"
 
 
 # Notebook 03

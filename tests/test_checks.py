@@ -73,14 +73,26 @@ ANSWERS["01.4"] = [
     (lambda labels, buffer, batch: len(set(labels[: buffer + batch])), "expects 5 classes in a batch of 3"),
     (lambda labels, buffer, batch: min(batch, -(-(buffer + batch - 1) // 10)), "need not be in order"),
 ]
+
+
+def own_network(convolutions=(32, 32, 64, 64), classes=10):
+    """The network of exercise 02.1 with a fourth convolution: 99,754 parameters."""
+    stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255)]
+    for filters in convolutions:
+        stack += [keras.layers.Conv2D(filters, 3, padding="same", activation="relu"), keras.layers.MaxPooling2D()]
+    stack += [keras.layers.Dropout(0.2), keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
+    return keras.Sequential([*stack, keras.layers.Dense(classes)])
+
+
 ANSWERS["02.1"] = [
-    (72_730, RIGHT),
-    (1_216, "the first convolution"),
-    (72_640, "one more number"),
-    (257_050, "maps of 16 × 16"),
-    (72_320, "last layer is missing"),
-    (10_000, "too few"),
-    (161_130, "too many"),
+    ((own_network, 99_754), RIGHT),
+    ((partial(own_network, (32, 32, 64)), 161_130), "still three_conv_small"),
+    ((own_network, 161_130), "What does your change add"),
+    ((own_network, 99_754 - 330), "one more number besides its weights"),
+    ((own_network, 99_754 - 1_290), "one layer is missing"),
+    ((own_network, 1_000), "too few"),
+    ((own_network, 10**6), "too many"),
+    ((partial(own_network, classes=11), 99_754), "has the shape (2, 11)"),
 ]
 
 
@@ -94,7 +106,7 @@ def by_difference(logits, label, base=math.e):
     return float(largest + np.log(sum(np.exp(logits - largest))) - logits[label]) / math.log(base)
 
 
-ANSWERS["02.2"] = [
+ANSWERS["02.3"] = [
     (by_difference, RIGHT),
     (lambda logits, label: tf.nn.sparse_softmax_cross_entropy_with_logits([label], [logits]), RIGHT),
     (by_softmax, "the loss is infinite"),
@@ -106,7 +118,7 @@ ANSWERS["02.2"] = [
     (lambda logits, label: by_difference(logits, 0), "it gives 0.41: that is right if the largest logit"),
     (lambda logits, label: by_difference(logits, 2), "it gives 2.41: that is the logarithm of the sum"),
     (lambda logits, label: np.log(np.exp(logits - max(logits)).sum()) - logits[label], "in the sum only"),
-    (lambda logits, label: by_difference(logits, label) * 2, "it gives 2.82. Compare with section 7"),
+    (lambda logits, label: by_difference(logits, label) * 2, "it gives 2.82. Compare with section 5"),
     (lambda logits, label: by_difference(abs(logits), label), "Nearly: the logits -1000, 0"),
 ]
 
@@ -122,13 +134,31 @@ def network(rescaled=True, last=None, from_logits=True, classes=10, rate=0.001):
     return built
 
 
-ANSWERS["02.3"] = [
+ANSWERS["02.2"] = [
     (network, RIGHT),
     (partial(network, last="softmax", from_logits=False), RIGHT),
     (partial(network, rescaled=False), "What numbers does its first layer see"),
     (partial(network, from_logits=False), "what does the loss expect?"),
-    (partial(network, rate=1e-7), "Check 2 fails"),
+    (partial(network, rate=1e-7), "Memorising fails"),
     (partial(network, classes=11), "has the shape (20, 11)"),
+]
+
+
+def rolled(gradients, rate, share, kept=1, fresh=1, before=True):
+    parameter = velocity = 0.0
+    for gradient in gradients:
+        velocity = (share if before else 0) * velocity - rate * gradient * fresh
+        parameter = parameter * kept + velocity
+    return parameter
+
+
+ANSWERS["02.4"] = [
+    (rolled, RIGHT),
+    (partial(rolled, before=False), "as without momentum"),
+    (partial(rolled, fresh=-1), "the wrong way"),
+    (partial(rolled, kept=0), "only the last step"),
+    (partial(rolled, fresh=0.1), "a mean of the gradients"),
+    (lambda gradients, rate, share: rolled(gradients, rate, 0.9), "a gradient of 1, then 0, 0"),
 ]
 ANSWERS["03.1"] = [
     ((3, "better", 0.5, 0.6, 2000), RIGHT),
