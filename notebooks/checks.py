@@ -532,7 +532,7 @@ def _images_needed(images_needed):
     growth, for_accuracy = for_half / needed, for_coin / needed
     if not _close(growth, 4, 0.02):
         many = "just as many" if _close(growth, 1, 0.02) else f"{growth:.1f} times as many images"
-        return f"For an interval half as wide, the function asks for {many}. Compare the widths in section 2 of notebook 05."
+        return f"For an interval half as wide, the function asks for {many}. Look at section 2 of notebook 05."
     if _close(for_accuracy, 1, 0.02):
         return "The accuracy has an influence too: a coin, with 50%, needs more images than a model with 94%."
     if not _close(for_accuracy, 0.25 / (0.94 * 0.06), 0.02):

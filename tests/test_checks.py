@@ -245,7 +245,7 @@ ANSWERED = np.where((LABELS == 3) & (np.arange(1_000) % 2 == 0), 5, LABELS)  # h
 
 ANSWERS["05.2"] = [
     (("cat", LABELS, ANSWERED), RIGHT),
-    (("dog", LABELS, np.where(np.arange(1_000) % 7, LABELS, 0)), RIGHT),  # as bad as others, as far as chance lets one see
+    (("dog", LABELS, np.where(np.arange(1_000) % 7, LABELS, 0)), RIGHT),  # few enough to tell
     (("kitten", LABELS, ANSWERED), "Put the name of a class"),
     (("dog", LABELS, ANSWERED), "and 1 of the ten have a lower one"),
     ((..., LABELS, ANSWERED), "in the place of your guess"),
@@ -274,7 +274,7 @@ def images_needed(accuracy, half_width, standard_errors=1.96):
 ANSWERS["05.4"] = [
     (images_needed, RIGHT),
     (lambda accuracy, half_width: math.ceil(images_needed(accuracy, half_width, 2)), RIGHT),
-    (lambda accuracy, half_width: 10_000, "asks for just as many. Compare the widths"),
+    (lambda accuracy, half_width: 10_000, "asks for just as many. Look at section 2"),
     (lambda accuracy, half_width: images_needed(0.5, half_width), "The accuracy has an influence"),
     (lambda accuracy, half_width: accuracy * (1.96 / half_width) ** 2, "How does the accuracy stand in the formula"),
     (lambda accuracy, half_width: images_needed(accuracy, half_width / 2), "four times too many"),
