@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from utils.data import CLASS_NAMES
 from utils.networks import build_model, count_flops
 
 _CHECKS = {}
@@ -530,57 +531,6 @@ def _predict_rate(predict_rate):
 
 
 @_exercise("05.1")
-def _images_needed(images_needed):
-    needed, for_half, for_coin = (
-        float(_call(images_needed, *case)) for case in ((0.94, 0.005), (0.94, 0.0025), (0.5, 0.005))
-    )
-    if not min(needed, for_half, for_coin) > 0:
-        return f"For 94% ± 0.5 points, the function asks for {needed:.3g} images."
-    growth, for_accuracy = for_half / needed, for_coin / needed
-    if not _close(growth, 4, 0.02):
-        many = "just as many" if _close(growth, 1, 0.02) else f"{growth:.1f} times as many images"
-        return f"For an interval half as wide, the function asks for {many}. Compare the three widths in section 3."
-    if _close(for_accuracy, 1, 0.02):
-        return "The accuracy has an influence too: a coin, with 50%, needs more images than a model with 94%."
-    if not _close(for_accuracy, 0.25 / (0.94 * 0.06), 0.02):
-        return (
-            f"For an accuracy of 50%, the function asks for {for_accuracy:.1f} times as many images as for one of 94%. "
-            "How does the accuracy stand in the formula of section 3?"
-        )
-    factor = needed * (0.005 / 1.96) ** 2 / (0.94 * 0.06)
-    percent = "Are accuracy and half width both shares from 0 to 1 in your formula, or is one of them in percent?"
-    wrong = [
-        (4, "four times too many. `half_width` is the distance from the accuracy to one end of the interval."),
-        (1 / 4, "about a quarter of what is needed. How long is `half_width`, and how many standard errors is that?"),
-        (10_000, f"ten thousand times too many. {percent}"),
-        (1 / 10_000, f"a ten thousandth of what is needed. {percent}"),
-    ]
-    otherwise = f"it is {factor:.2g} times what is needed. Which number stands before the root in section 3?"
-    hint = _hint(factor, 1, wrong, otherwise, tolerance=0.05)  # 2 standard errors instead of 1.96 are right too
-    return hint and f"The number grows as it should, but it is wrong: {hint}"
-
-
-@_exercise("05.2")
-def _know_nothing(know_nothing):
-    for labels in (np.repeat([6, 3, 0], (60, 30, 10)), np.tile(np.arange(10), 8), np.repeat([9, 2], (55, 45))):
-        probabilities = np.asarray(_call(know_nothing, labels), float)
-        if probabilities.shape != (len(labels), 10):
-            return f"For {len(labels)} labels, expected the shape ({len(labels)}, 10), found {probabilities.shape}."
-        if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(axis=1), 1, atol=0.01):
-            return "These are no probabilities: every row needs the sum 1, and no number may be below 0."
-        if not np.allclose(probabilities, probabilities[0], atol=1e-6):
-            return "The rows differ, so this model knows something about single images. All must get the same row."
-        answer, confidence = probabilities[0].argmax(), probabilities[0].max()
-        share = np.mean(labels == answer)
-        if not abs(confidence - share) <= 0.006:
-            return (
-                f"Not calibrated where {np.mean(labels == labels[0]):.0%} of the labels are class {labels[0]}: "
-                f"the answer is always class {answer}, {confidence:.0%} sure, and right for {share:.0%} of the images."
-            )
-    return None
-
-
-@_exercise("05.3")
 def _cheapest_threshold(cheapest_threshold):
     is_it = np.array([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 1, 0]) == 1
     scores = np.array([0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.9, 0.95])
@@ -615,7 +565,76 @@ def _cheapest_threshold(cheapest_threshold):
     )
 
 
+@_exercise("05.2")
+def _worst_class(guess_labels_and_answers):
+    guess, labels, answers = guess_labels_and_answers
+    if guess not in CLASS_NAMES:
+        return "Put the name of a class, such as 'ship', in the place of your guess, then train and compare."
+    labels, answers = np.ravel(labels), np.ravel(answers)
+    counts = np.bincount(labels, minlength=10)
+    recalls = np.bincount(labels[answers == labels], minlength=10) / np.maximum(counts, 1)
+    worst, guessed = recalls.argmin(), CLASS_NAMES.index(guess)
+    error = np.sqrt(sum(recalls[k] * (1 - recalls[k]) / max(counts[k], 1) for k in (worst, guessed)))
+    if recalls[guessed] - recalls[worst] > 2 * error:
+        below = np.sum(recalls < recalls[guessed])
+        return (
+            f"{guess} has a recall of {recalls[guessed]:.0%}, and {below} of the ten have a lower one. Look at the "
+            "confusion matrix of this network: which classes does it take for each other?"
+        )
+
+
+@_exercise("05.3")
+def _know_nothing(know_nothing):
+    for labels in (np.repeat([6, 3, 0], (60, 30, 10)), np.tile(np.arange(10), 8), np.repeat([9, 2], (55, 45))):
+        probabilities = np.asarray(_call(know_nothing, labels), float)
+        if probabilities.shape != (len(labels), 10):
+            return f"For {len(labels)} labels, expected the shape ({len(labels)}, 10), found {probabilities.shape}."
+        if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(axis=1), 1, atol=0.01):
+            return "These are no probabilities: every row needs the sum 1, and no number may be below 0."
+        if not np.allclose(probabilities, probabilities[0], atol=1e-6):
+            return "The rows differ, so this model knows something about single images. All must get the same row."
+        answer, confidence = probabilities[0].argmax(), probabilities[0].max()
+        share = np.mean(labels == answer)
+        if not abs(confidence - share) <= 0.006:
+            return (
+                f"Not calibrated where {np.mean(labels == labels[0]):.0%} of the labels are class {labels[0]}: "
+                f"the answer is always class {answer}, {confidence:.0%} sure, and right for {share:.0%} of the images."
+            )
+    return None
+
+
 @_exercise("05.4")
+def _images_needed(images_needed):
+    needed, for_half, for_coin = (
+        float(_call(images_needed, *case)) for case in ((0.94, 0.005), (0.94, 0.0025), (0.5, 0.005))
+    )
+    if not min(needed, for_half, for_coin) > 0:
+        return f"For 94% ± 0.5 points, the function asks for {needed:.3g} images."
+    growth, for_accuracy = for_half / needed, for_coin / needed
+    if not _close(growth, 4, 0.02):
+        many = "just as many" if _close(growth, 1, 0.02) else f"{growth:.1f} times as many images"
+        return f"For an interval half as wide, the function asks for {many}. Look at section 2 of notebook 05."
+    if _close(for_accuracy, 1, 0.02):
+        return "The accuracy has an influence too: a coin, with 50%, needs more images than a model with 94%."
+    if not _close(for_accuracy, 0.25 / (0.94 * 0.06), 0.02):
+        return (
+            f"For an accuracy of 50%, the function asks for {for_accuracy:.1f} times as many images as for one of 94%. "
+            "How does the accuracy stand in the formula?"
+        )
+    factor = needed * (0.005 / 1.96) ** 2 / (0.94 * 0.06)
+    percent = "Are accuracy and half width both shares from 0 to 1 in your formula, or is one of them in percent?"
+    wrong = [
+        (4, "four times too many. `half_width` is the distance from the accuracy to one end of the interval."),
+        (1 / 4, "about a quarter of what is needed. How long is `half_width`, and how many standard errors is that?"),
+        (10_000, f"ten thousand times too many. {percent}"),
+        (1 / 10_000, f"a ten thousandth of what is needed. {percent}"),
+    ]
+    otherwise = f"it is {factor:.2g} times what is needed. Which number stands before the root?"
+    hint = _hint(factor, 1, wrong, otherwise, tolerance=0.05)  # 2 standard errors instead of 1.96 are right too
+    return hint and f"The number grows as it should, but it is wrong: {hint}"
+
+
+@_exercise("05.5")
 def _expected_report(expected_report):
     error = np.sqrt(0.9 * 0.1 / 10_000)
     right = {1: 0, 5: 1.163, 20: 1.867, 100: 2.508}  # mean of the largest of so many normal numbers

@@ -294,19 +294,33 @@ ANSWERS["04.5"] = [
 ]
 
 
-def images_needed(accuracy, half_width, standard_errors=1.96):
-    return accuracy * (1 - accuracy) * (standard_errors / half_width) ** 2
+def cheapest_threshold(is_it, scores, false_alarm, miss, above=(2.0,)):
+    def cost(threshold):
+        called = scores >= threshold
+        return false_alarm * np.sum(called & ~is_it) + miss * np.sum(~called & is_it)
+
+    return min([*scores, *above], key=cost)
 
 
 ANSWERS["05.1"] = [
-    (images_needed, RIGHT),
-    (lambda accuracy, half_width: math.ceil(images_needed(accuracy, half_width, 2)), RIGHT),
-    (lambda accuracy, half_width: 10_000, "asks for just as many. Compare the three widths"),
-    (lambda accuracy, half_width: images_needed(0.5, half_width), "The accuracy has an influence"),
-    (lambda accuracy, half_width: accuracy * (1.96 / half_width) ** 2, "How does the accuracy stand in the formula"),
-    (lambda accuracy, half_width: images_needed(accuracy, half_width / 2), "four times too many"),
-    (lambda accuracy, half_width: images_needed(accuracy, half_width, 1.64), "stands before the root"),
-    (lambda accuracy, half_width: images_needed(accuracy, half_width / 100), "is one of them in percent?"),
+    (cheapest_threshold, RIGHT),
+    (lambda *arguments: np.float32(cheapest_threshold(*arguments) - 0.01), RIGHT),
+    (lambda *arguments: 0.5, "whatever the mistakes cost"),
+    (lambda is_it, scores, alarm, miss: cheapest_threshold(is_it, scores, miss, alarm), "changed places"),
+    (partial(cheapest_threshold, above=()), "call nothing so"),
+    (lambda is_it, scores, alarm, miss: alarm / (alarm + miss), "there is a threshold that costs less"),
+]
+
+
+LABELS = np.repeat(np.arange(10), 100)
+ANSWERED = np.where((LABELS == 3) & (np.arange(1_000) % 2 == 0), 5, LABELS)  # half of the cats are taken for dogs
+
+ANSWERS["05.2"] = [
+    (("cat", LABELS, ANSWERED), RIGHT),
+    (("dog", LABELS, np.where(np.arange(1_000) % 7, LABELS, 0)), RIGHT),  # few enough to tell
+    (("kitten", LABELS, ANSWERED), "Put the name of a class"),
+    (("dog", LABELS, ANSWERED), "and 1 of the ten have a lower one"),
+    ((..., LABELS, ANSWERED), "in the place of your guess"),
 ]
 
 
@@ -314,7 +328,7 @@ def know_nothing(labels):
     return np.tile(np.bincount(labels, minlength=10) / len(labels), (len(labels), 1))
 
 
-ANSWERS["05.2"] = [
+ANSWERS["05.3"] = [
     (know_nothing, RIGHT),
     (lambda labels: np.float32(know_nothing(labels)).tolist(), RIGHT),
     (lambda labels: know_nothing(labels)[0], "expected the shape"),
@@ -325,21 +339,19 @@ ANSWERS["05.2"] = [
 ]
 
 
-def cheapest_threshold(is_it, scores, false_alarm, miss, above=(2.0,)):
-    def cost(threshold):
-        called = scores >= threshold
-        return false_alarm * np.sum(called & ~is_it) + miss * np.sum(~called & is_it)
-
-    return min([*scores, *above], key=cost)
+def images_needed(accuracy, half_width, standard_errors=1.96):
+    return accuracy * (1 - accuracy) * (standard_errors / half_width) ** 2
 
 
-ANSWERS["05.3"] = [
-    (cheapest_threshold, RIGHT),
-    (lambda *arguments: np.float32(cheapest_threshold(*arguments) - 0.01), RIGHT),
-    (lambda *arguments: 0.5, "whatever the mistakes cost"),
-    (lambda is_it, scores, alarm, miss: cheapest_threshold(is_it, scores, miss, alarm), "changed places"),
-    (partial(cheapest_threshold, above=()), "call nothing so"),
-    (lambda is_it, scores, alarm, miss: alarm / (alarm + miss), "there is a threshold that costs less"),
+ANSWERS["05.4"] = [
+    (images_needed, RIGHT),
+    (lambda accuracy, half_width: math.ceil(images_needed(accuracy, half_width, 2)), RIGHT),
+    (lambda accuracy, half_width: 10_000, "asks for just as many. Look at section 2"),
+    (lambda accuracy, half_width: images_needed(0.5, half_width), "The accuracy has an influence"),
+    (lambda accuracy, half_width: accuracy * (1.96 / half_width) ** 2, "How does the accuracy stand in the formula"),
+    (lambda accuracy, half_width: images_needed(accuracy, half_width / 2), "four times too many"),
+    (lambda accuracy, half_width: images_needed(accuracy, half_width, 1.64), "stands before the root"),
+    (lambda accuracy, half_width: images_needed(accuracy, half_width / 100), "is one of them in percent?"),
 ]
 
 
@@ -348,7 +360,7 @@ def best_reported(accuracy, images, models, choose=np.max, repeat=1000):
     return choose(drawn, axis=1).mean()
 
 
-ANSWERS["05.4"] = [
+ANSWERS["05.5"] = [
     (best_reported, RIGHT),
     (lambda accuracy, images, models: best_reported(accuracy, images, models) * 100, "not a count or percent"),
     (partial(best_reported, choose=np.mean), "on average"),
