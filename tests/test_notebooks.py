@@ -11,6 +11,7 @@ from tests.tools.form import CHECKS, SOLUTIONS_CHECKS
 
 ENTRIES = sync.read_entries(sync.PROJECT)
 TEXTS = [*sync.PROJECT.glob("*.md"), *sync.PROJECT.glob("notebooks/*.md")]
+CORE = [entry for entry in ENTRIES if entry.is_core]
 CASES = [(entry.path, check) for entry in ENTRIES for check in CHECKS]
 CASES += [(entry.path, check) for entry in sync.solutions_entries(ENTRIES) for check in SOLUTIONS_CHECKS]
 
@@ -31,10 +32,18 @@ def test_images_in_the_other_texts_say_what_they_show(path):
     assert not form.without_alt_text(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.path.stem)
-def test_every_notebook_has_exercises_and_each_of_them_a_solution(entry):
-    numbers = form.exercise_numbers(parts.read_notebook(entry.path))
-    assert numbers and form.exercise_numbers(parts.read_notebook(parts.solutions_entry(entry).path)) == numbers
+@pytest.mark.parametrize("core", CORE, ids=lambda entry: entry.path.stem)
+def test_exercises_are_numbered_through_a_notebook_and_its_deeper_ones_and_each_has_a_solution(core):
+    family = [parts.read_notebook(entry.path) for entry in ENTRIES if entry.number == core.number]
+    numbers = [number for nb in family for number in form.exercise_numbers(nb)]
+    assert numbers == list(range(1, len(numbers) + 1)) and form.exercise_numbers(family[0])
+    assert form.exercise_numbers(parts.read_notebook(parts.solutions_entry(core).path)) == numbers
+
+
+def test_the_core_notebooks_together_are_read_in_three_sittings():
+    notebooks = [parts.read_notebook(entry.path) for entry in CORE]
+    texts = [cell.source for nb in notebooks for cell in nb.cells if cell.cell_type == "markdown"]
+    assert sum(form.count_words(text) for text in texts) <= 10_000
 
 
 @pytest.fixture
@@ -112,7 +121,11 @@ BROKEN = [
     (form.check_sections, lambda nb: nb.cells.insert(5, nb.cells.pop(6)), "order"),
     (form.check_sections, lambda nb: nb.cells.append(nb.cells.pop(3)), "order"),
     (form.check_sections, lambda nb: text(nb, "summary", "What you learned", "The end"), "does not begin with"),
-    (form.check_sections, lambda nb: text(nb, "check-yourself", tiny.QUESTION * 3, tiny.QUESTION), "1 folded answers"),
+    (form.check_size, lambda nb: text(nb, "counting", tiny.QUESTION * 3, tiny.QUESTION), "1 folded answers, not 3"),
+    (form.check_size, lambda nb: text(nb, "counting", "A ", "word " * 1_700), "words, not 0 to 1,700"),
+    (form.check_size, lambda nb: nb.cells.extend(nb.cells[3:4] * 64), "cells, not 0 to 70"),
+    (form.check_size, lambda nb: tiny.add_exercises(nb, count=3), "3 exercises, not 0 to 2"),
+    (form.check_size, lambda nb: (text(nb, "title", "# 01", "# 01 deeper"), nb.cells.extend(nb.cells * 8)), "to 55"),
     (form.check_sections, lambda nb: text(nb, "counting", "## 1.", "## 2."), "not numbered"),
     (form.check_sections, lambda nb: text(nb, "counting", "## 1. Counting", "Counting"), "not numbered"),
     (form.check_sections, lambda nb: nb.cells.insert(2, nb.cells.pop(3)), "unexpected place"),
@@ -163,7 +176,7 @@ BROKEN_EXERCISES = [
     (lambda nb: nb.cells.remove(parts.find_cell(nb, "exercise-2-text")), "exercise 2 lacks one of the cells"),
     (lambda nb: nb.cells.remove(parts.find_cell(nb, "exercise-2-check")), "exercise 2 lacks one of the cells"),
     (lambda nb: parts.find_cell(nb, "exercise-2").update(id="exercise-3"), "exercise 3 lacks one of the cells"),
-    (lambda nb: [nb.cells.remove(parts.find_cell(nb, f"exercise-2{end}")) for end in ("-text", "", "-check")], "not 2"),
+    (lambda nb: parts.find_cell(nb, "exercise-2").update(id="exercise-3"), "a number missing"),
     (lambda nb: text(nb, "exercise-1-text", "Exercise 1", "Task 1"), "does not begin with the heading"),
     (lambda nb: text(nb, "exercise-1-check", "NBVAL_CHECK_OUTPUT", "run"), "does not begin with # NBVAL"),
     (lambda nb: text(nb, "exercise-1-check", "01.1", "02.1"), 'call check("01.1", …)'),

@@ -111,6 +111,14 @@ def test_right_and_wrong_differ_by_a_word_and_by_colour(label, verdict, colour):
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(probabilities)
 
 
+@pytest.mark.parametrize("still, drawn", [("start", [3]), ("ends", [1, 5, 3])])
+def test_sliders_that_cannot_be_moved_draw_once_or_at_their_ends(still, drawn, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_STILL", still)
+    calls = []
+    plotting.sliders(lambda number=3: calls.append(number), number=[1, 3, 5])
+    assert calls == drawn
+
+
 @pytest.mark.parametrize(
     "draw, message",
     [

@@ -70,6 +70,28 @@ def test_title_navigation_and_tables_lead_to_the_notebooks_and_to_colab(root):
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
+def test_a_deeper_notebook_is_linked_from_its_core_notebook_and_leads_back_and_on(tmp_path):
+    deeper = [tiny.notebook("01 deeper", title) for title in ("By hand", "On fingers")]
+    root = tiny.project(tmp_path, tiny.notebook(), *deeper, tiny.notebook("02", "Adding"))
+    assert sync.findings(root) == []
+    hand, fingers = "notebooks/deeper/01_by_hand.ipynb", "notebooks/deeper/01_on_fingers.ipynb"
+    assert [path.name for path in sync.notebook_paths(root)][1:3] == ["01_by_hand.ipynb", "01_on_fingers.ipynb"]
+    down = "\n\nDeeper: [By hand](deeper/01_by_hand.ipynb) | [On fingers](deeper/01_on_fingers.ipynb)"
+    assert source(root, FIRST, "navigation").endswith(f"[02 · Adding →](02_adding.ipynb){down}")
+    assert "Deeper" not in source(root, SECOND, "navigation")
+    back = "[← 01 · Counting](../01_counting.ipynb) | [All notebooks](../../README.md) | "
+    back += "[02 · Adding →](../02_adding.ipynb)"
+    assert source(root, hand, "navigation") == f"{back}\n\nDeeper: [On fingers](01_on_fingers.ipynb)"
+    assert f"OWNER/REPO/blob/main/{fingers})" in source(root, fingers, "title")
+    assert "About 5 minutes for you." in source(root, fingers, "title")
+    rows = [line for line in read(root, "README.md").splitlines() if line.startswith("| [")]
+    assert rows[1].startswith(f"| [↳ By hand]({hand}) | By hand a little | 5 |")
+    assert [line.split("(")[1].split(")")[0] for line in rows] == [FIRST, hand, fingers, SECOND]
+    (root / FIRST).unlink()
+    sync.write(root)
+    assert "expected a core notebook of the number of deeper/01_by_hand.ipynb, found none" in sync.findings(root)
+
+
 @pytest.mark.parametrize(("runtime", "hardware"), [("CPU", None), ("GPU", "T4"), ("TPU", "V5E1")])
 def test_the_runtime_stands_on_the_badge_page_and_colab_is_asked_for_it(root, runtime, hardware):
     change(root, SECOND, '"runtime": "CPU"', f'"runtime": "{runtime}"')
@@ -262,7 +284,7 @@ def test_the_command_check_writes_nothing_and_fails(root):
     ("name", "old", "new", "message"),
     [
         (FIRST, "# 01 · Counting", "# Counting", "expected a cell `title`"),
-        (FIRST, '"runtime": "CPU"', '"runtime": "abacus"', 'metadata.tutorial with summary, runtime (CPU, GPU, TPU)'),
+        (FIRST, '"runtime": "CPU"', '"runtime": "abacus"', 'learner_minutes, runtime (CPU, GPU, TPU)'),
         ("README.md", "<!-- series:end -->", "", "expected the markers"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_minutes_of_a_lesson_are_those_of_the_class_profile(tmp_path):
     sync.write(root)
     text = (root / "TEACHING.md").read_text(encoding="utf-8")
     assert "| [01 · Counting](notebooks/01_counting.ipynb) | 1.5 | `fit` | 59 |" in text
-    assert "| [02 · Adding](notebooks/02_adding.ipynb) | – | – | – |\n| together | 1.5 |" in text
+    assert "| [02 · Adding](notebooks/02_adding.ipynb) | – | – | – |\n| the core notebooks together | 1.5 |" in text
     assert "No cell took over 60 s" in text and "Measured on 2 cores; made up." in text
     assert text.startswith("Before.\n") and text.endswith("\nAfter.\n") and "old" not in text
 
@@ -98,10 +98,10 @@ def test_the_minutes_of_a_lesson_are_those_of_the_class_profile(tmp_path):
 @pytest.mark.parametrize(
     ("minutes", "seconds", "count", "missed"),
     [
-        (4, 59, 6, "No cell took over 60 s, no notebook over 6 minutes, all together under 25."),
+        (4, 59, 3, "No cell took over 60 s, no notebook over 6 minutes, the core ones together under 15."),
         (3, 61, 1, "Cell `fit` of 01 · Counting took 61 s, more than the 60 s a class should wait."),
         (7, 30, 1, "01 · Counting took 7.0 minutes, more than 6."),
-        (4, 59, 7, "All together took 28.0 minutes, more than 25."),
+        (4, 59, 4, "The core notebooks took 16.0 minutes, more than 15."),
     ],
 )
 def test_limits_that_a_lesson_misses_are_said_in_words(minutes, seconds, count, missed):

@@ -29,27 +29,31 @@ QUESTION = "<details><summary>How many?</summary>\n\nTwo.\n\n</details>"
 
 
 def notebook(number="01", title="Counting", code="print(1 + 1)", identifier="count"):
-    """A notebook as an author writes it, with one section; not executed, its generated cells still to be filled."""
+    """A notebook as an author writes it, with one section; not executed, its generated cells still to be filled.
+
+    With a number such as "01 deeper" it is a deeper one.
+    """
+    glossary = "../glossary.md" if "deeper" in number else "glossary.md"
     code_cell, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     cells = [
         text(f"# {number} · {title}", id="title"),
         text("## What you will be able to do\n\n- count", id="objectives"),
         code_cell("", id="setup"),
-        text("## 1. Counting\n\nA [number](glossary.md#number) is shown.", id="counting"),
+        text(f"## 1. Counting\n\nA [number]({glossary}#number) is shown.\n\n{QUESTION * 3}", id="counting"),
         code_cell(code, id=identifier),
-        text(f"## Check yourself\n\n{QUESTION * 3}", id="check-yourself"),
         text("## What you learned\n\nTo count.", id="summary"),
         text("", id="navigation"),
     ]
-    tutorial = {"summary": f"{title} a little", "runtime": "CPU", "minutes": {"class": None, "full": None}}
+    tutorial = {"summary": f"{title} a little", "runtime": "CPU", "learner_minutes": 5}
+    tutorial["minutes"] = {"class": None, "full": None}
     return nbformat.v4.new_notebook(cells=cells, metadata=parts.metadata(tutorial))
 
 
-def add_exercises(nb, answer="not yet. Count on."):
-    """Put an exercises section with two exercises into an executed notebook; `answer` is what their checks said."""
+def add_exercises(nb, answer="not yet. Count on.", count=2):
+    """Put an exercises section with `count` exercises into an executed notebook; `answer` is what their checks said."""
     place = next(n for n, cell in enumerate(nb.cells) if cell.id == "summary")
     cells = [nbformat.v4.new_markdown_cell("## Exercises\n\nChange the code.", id="exercises")]
-    for n in (1, 2):
+    for n in range(1, count + 1):
         check = f'# NBVAL_CHECK_OUTPUT\ncheck("{nb.cells[0].source[2:4]}.{n}", answer)'
         said = nbformat.v4.new_output("stream", name="stdout", text=f"Exercise 01.{n}: {answer}\n")
         cells += [
@@ -89,6 +93,7 @@ def project(root, *notebooks):
     for nb in notebooks:
         heading = nb.cells[0].source.split("\n")[0].removeprefix("# ")
         name = heading.replace(" · ", "_").replace(" ", "_").lower()
+        name = f"deeper/{name.replace('_deeper', '')}" if "_deeper_" in name else name
         write(root / "notebooks" / f"{name}.ipynb", sync.notebook_text(nb))
     sync.write(root)
     return root

@@ -4,10 +4,13 @@ Blue means right or training, vermillion wrong or validation, and a word or a li
 Wong 2011, "Points of view: Color blindness", Nature Methods 8, 441, darkened for text on white and told apart by all.
 """
 
+import inspect
+import os
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ipywidgets import SelectionSlider, interact
 
 from utils.data import CLASS_NAMES
 
@@ -25,6 +28,21 @@ def unmarked():
         yield
     finally:
         plt.rcParams["figure.hooks"] = hooks
+
+
+def sliders(draw, **values):
+    """Draw with a slider for each named argument of `draw`, over its list of values, beginning at its default.
+
+    With TUTORIAL_STILL=start, as on pages, only the defaults are drawn; =ends, for tests, the ends of each list before.
+    """
+    still, parameters = os.environ.get("TUTORIAL_STILL"), inspect.signature(draw).parameters
+    for name, options in values.items() if still == "ends" else ():
+        draw(**{name: options[0]})
+        draw(**{name: options[-1]})
+    if still:
+        return draw()
+    start = {name: {"value": parameters[name].default, "continuous_update": False} for name in values}
+    interact(draw, **{name: SelectionSlider(options=options, **start[name]) for name, options in values.items()})
 
 
 def _panels(count, columns, height, width=WIDTH):

@@ -51,6 +51,29 @@ def test_a_kernel_that_comes_late_is_waited_for(tmp_path, page):
         assert step_through(page, tiny.executed(tiny.notebook())) == []
 
 
+SLIDERS = """from utils import machine, plotting
+
+def draw(side=1):
+    plotting.plt.subplots(figsize=(side, side))
+
+plotting.sliders(draw, side=[1, 2, 3])"""
+
+
+def test_a_slider_that_is_moved_draws_anew(tmp_path, page, monkeypatch):
+    monkeypatch.delenv("TUTORIAL_STILL")
+    tiny.project(tmp_path, tiny.notebook(code=SLIDERS))
+    shutil.rmtree(tmp_path / "utils")
+    shutil.copytree(sync.PROJECT / "utils", tmp_path / "utils")
+    with opened(page, tmp_path / "notebooks/01_counting.ipynb"):
+        assert step_through(page, tiny.executed(tiny.notebook())) == []
+        picture = page.locator(".jp-OutputArea-output img")
+        width = picture.evaluate("image => image.naturalWidth")
+        page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.locator(".widget-readout", has_text="2").wait_for()
+        page.wait_for_function(f"document.querySelector('.jp-OutputArea-output img').naturalWidth > {width}")
+
+
 def test_a_cell_that_raises_and_answers_that_do_not_fold_are_found(tmp_path, page):
     broken = tiny.notebook(code="1 / 0", identifier="divide")
     broken.cells[1].source += "\n\n<details open><summary>Open?</summary>Yes.</details>"

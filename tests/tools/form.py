@@ -18,12 +18,13 @@ OPENINGS = {
     "title": "# ",
     "objectives": "## What you will be able to do",
     "setup": "import os",
-    "check-yourself": "## Check yourself",
     "exercises": "## Exercises",
     "summary": "## What you learned",
     "navigation": "[",
 }
 MOST_LINES, MOST_LINES_SHOWN, MEDIAN_LINES = 20, 25, 8
+CORE = {"words": (0, 1_700), "cells": (0, 70), "folded answers": (3, 5), "exercises": (0, 2)}
+DEEPER = {"words": (0, 1_500), "cells": (0, 55), "folded answers": (1, 3), "exercises": (0, 2)}
 LONGEST_LINE, WIDEST_FIGURE = 108, 848  # characters, pixels: what JupyterLab shows beside its side bar on a laptop
 UNWANTED = {
     "an absolute path": r"(?<![\w/.:<>)\]+-])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\w",
@@ -98,7 +99,7 @@ def check_metadata(nb):
 
 
 def check_sections(nb):
-    """The fixed cells in their order, and the numbered sections between set-up and questions."""
+    """The fixed cells in their order, and the numbered sections between set-up and exercises."""
     cells = {cell.id: cell for cell in nb.cells}
     wanted = [name for name in OPENINGS if name != "exercises" or name in cells]
     found = [f"no cell {name}" for name in wanted if name not in cells]
@@ -108,9 +109,7 @@ def check_sections(nb):
     if order != wanted or nb.cells[0].id != "title" or nb.cells[-1].id != "navigation":
         return [f"fixed cells in the order {order}, not {wanted}"]
     found = [f"{n} does not begin with {OPENINGS[n]!r}" for n in wanted if not cells[n].source.startswith(OPENINGS[n])]
-    questions = cells["check-yourself"].source.count("<details")
-    found += [] if 3 <= questions <= 5 else [f"{questions} folded answers, not 3 to 5"]
-    start, end = nb.cells.index(cells["setup"]), nb.cells.index(cells["check-yourself"])
+    start, end = nb.cells.index(cells["setup"]), nb.cells.index(cells[wanted[3]])
     sections = headings(nb.cells[start:end])
     if not sections or any(not name.startswith(f"{n}. ") for n, name in enumerate(sections, 1)):
         found.append(f"sections not numbered 1, 2, …: {sections}")
@@ -122,6 +121,27 @@ def headings(cells):
     """The headings of sections in these cells, in order."""
     pages = [links.parse(cell.source) for cell in cells if cell.cell_type == "markdown"]
     return [heading.get_text() for page in pages for heading in page.find_all("h2")]
+
+
+def check_size(nb):
+    """As much as one reads in one sitting, with questions and exercises; less in a deeper notebook."""
+    markdown = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
+    counted = {
+        "words": sum(map(count_words, markdown)),
+        "cells": len(nb.cells),
+        "folded answers": sum(text.count("<details") for text in markdown),
+        "exercises": len(exercise_numbers(nb)),
+    }
+    limits = DEEPER if " deeper · " in nb.cells[0].source.split("\n")[0] else CORE
+    return [
+        f"{count} {what}, not {limits[what][0]} to {limits[what][1]:,}"
+        for what, count in counted.items()
+        if not limits[what][0] <= count <= limits[what][1]
+    ]
+
+
+def count_words(markdown):
+    return len(re.sub(r"<[^>]+>", " ", markdown).split())
 
 
 def check_length(nb):
@@ -236,8 +256,7 @@ def check_exercises(nb):
     solved = "minutes" not in nb.metadata.get("tutorial", {})
     cells = {cell.id: cell for cell in nb.cells if cell.get("id", "").startswith("exercise-")}
     numbers = exercise_numbers(nb)
-    found = [] if len(numbers) in (0, 2, 3, 4) else [f"{len(numbers)} exercises, not 2 to 4"]
-    found += [] if numbers == list(range(1, len(numbers) + 1)) else [f"exercises numbered {numbers}"]
+    found = [] if numbers == list(range(min(numbers, default=1), max(numbers, default=0) + 1)) else ["a number missing"]
     for n in numbers:
         wanted = [f"exercise-{n}-text", f"exercise-{n}", f"exercise-{n}-check"]
         if [name for name in cells if name in wanted] != wanted:
@@ -262,4 +281,4 @@ def exercise_numbers(nb):
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
-SOLUTIONS_CHECKS = [check for check in CHECKS if check is not check_sections]
+SOLUTIONS_CHECKS = [check for check in CHECKS if check not in (check_sections, check_size)]

@@ -10,7 +10,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from tests.tools import parts
 
 COLAB = "https://colab.research.google.com/github/"
-DOCUMENTS = ("*.md", "notebooks/*.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb")
+DOCUMENTS = ("*.md", "notebooks/*.md", "notebooks/*.ipynb", "notebooks/*/*.ipynb")
 
 
 def parse(markdown):

@@ -177,14 +177,15 @@ def prepare(options, root):
     """Choose the notebooks and load the images, or leave with one sentence where the run makes no sense."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ["TUTORIAL_STILL"] = "start"  # a slider on a page moves nothing
     if options.publish:
         os.environ["TUTORIAL_PROFILE"] = "full"
         sync.write(root)
     entries = sync.read_entries(root)
     entries += sync.solutions_entries(entries)
-    results = [Result(entry) for entry in entries if options.only in (None, entry.path.name[:2])]
+    results = [Result(entry) for entry in entries if entry.path.name.startswith(options.only or "")]
     if not results:
-        sys.exit(f"Expected the number of a notebook, such as 01, found {options.only}: choose one from notebooks/.")
+        sys.exit(f"Expected the beginning of a name, such as 01, found {options.only}: choose one from notebooks/.")
     facts = load_images(root)
     print(f"Images: {facts['source']}. Profile: {facts['profile']}.", flush=True)
     if (options.publish or options.record_minutes) and facts["stand_in"]:
@@ -198,7 +199,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--publish", action="store_true", help="save outputs and minutes of a full run in notebooks/")
     parser.add_argument("--record-minutes", action="store_true", help="save only the minutes, of this profile")
-    parser.add_argument("--only", metavar="NN", help="number of the one notebook to run")
+    parser.add_argument("--only", metavar="NN", help="run only the notebooks whose names begin so, as in 02 or 02_g")
     parser.add_argument("--root", type=Path, default=sync.PROJECT, help="folder of the project")
     options = parser.parse_args(arguments)
     root, saving = options.root.resolve(), options.publish or options.record_minutes

@@ -20,12 +20,15 @@ from tests.tools import links, parts, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+FOLDERS = ("notebooks", "notebooks/deeper")
+
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
 
 def notebook_paths(root):
-    """The notebooks of the series, in order."""
-    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    """The notebooks of the series, in order: after each core notebook the deeper ones of its number."""
+    paths = [path for folder in FOLDERS for path in (root / folder).glob("[0-9][0-9]_*.ipynb")]
+    return sorted(paths, key=lambda path: (path.name[:2], path.parent.name == "deeper", path.name))
 
 
 def read_entries(root):
@@ -35,8 +38,9 @@ def read_entries(root):
 
 
 def solutions_entries(entries):
-    """The same about those solutions that are there."""
-    return [solutions for solutions in map(parts.solutions_entry, entries) if solutions.path.exists()]
+    """The same about those solutions that are there, one a core notebook."""
+    wanted = [parts.solutions_entry(entry) for entry in entries if entry.is_core]
+    return [solutions for solutions in wanted if solutions.path.exists()]
 
 
 def read_settings(root):
@@ -89,9 +93,9 @@ def plan(root):
     """Every file that differs from what it should be: path, wanted text or bytes, and what in it differs."""
     repository, _ = read_settings(root)
     entries, changes = read_entries(root), []
-    for position, entry in enumerate(entries):
+    for entry in entries:
         setup = parts.setup_cell(repository)
-        title, navigation = parts.title_cell(entries, position), parts.navigation(entries, position)
+        title, navigation = parts.title_cell(entries, entry), parts.navigation(entries, entry)
         changes += notebook_changes(root, entry, {"title": title, "setup": setup, "navigation": navigation})
         for solutions in solutions_entries([entry]):
             cells = {"title": parts.solutions_title(entry), "setup": setup}
@@ -112,7 +116,7 @@ def plan(root):
             changes += content_change(root / name, between(root / name, generated), "the part between the markers")
     for name, (number, cell) in parts.FIGURES.items():
         for entry in entries:
-            if entry.path.name.startswith(number) and (picture := parts.figure(entry, cell)):
+            if entry.is_core and entry.number == number and (picture := parts.figure(entry, cell)):
                 changes += content_change(root / name, picture, f"the figure of cell `{cell}` in {entry.path.name}")
     changes += content_change(root / "colab_badges.md", parts.badge_page(entries, repository), "the whole page")
     if measured:
@@ -147,9 +151,12 @@ def read_benchmarks(root):
 def findings(root):
     """One line for each thing that differs from what `make sync` would write, or that leads nowhere."""
     found = [f"{path.relative_to(root).as_posix()}: {what}: run `make sync`" for path, _, what in plan(root)]
-    numbers = [path.name[:2] for path in notebook_paths(root)]
+    entries = read_entries(root)
+    numbers = [entry.number for entry in entries if entry.is_core]
     if numbers != [f"{number:02}" for number in range(1, len(numbers) + 1)]:
         found.append(f"expected the notebooks to be numbered 01, 02, …, found {', '.join(numbers)}")
+    alone = [entry.path.name for entry in entries if entry.number not in numbers]
+    found += [f"expected a core notebook of the number of deeper/{name}, found none" for name in alone]
     return found + links.findings(root, "{}/blob/{}".format(*read_settings(root)))
 
 
