@@ -9,7 +9,8 @@ from tests import tiny
 from tests.tools import form, parts, sync
 
 TEXT = (sync.PROJECT / "TEACHING.md").read_text(encoding="utf-8")
-NOTEBOOKS = {path.name[:2]: parts.read_notebook(path) for path in sync.notebook_paths(sync.PROJECT)}
+ENTRIES = sync.read_entries(sync.PROJECT)
+NOTEBOOKS = {entry.number: parts.read_notebook(entry.path) for entry in ENTRIES if entry.is_core}
 SECTIONS = {number: [line.removeprefix("## ") for line in form.headings(nb.cells)] for number, nb in NOTEBOOKS.items()}
 PYTHONS_OWN = {"NameError: name 'part' is not defined"}
 
@@ -39,6 +40,12 @@ def test_every_section_of_a_notebook_has_its_row_and_no_other(number):
     numbered = [section for section in SECTIONS[number] if re.match(r"\d+\. ", section)]
     assert [row[0] for row in rows(part(title))] == numbered
     assert all(len(row) == 4 and all(row) for row in rows(part(title)))
+
+
+def test_every_deeper_notebook_has_its_row_and_no_other():
+    assert [row[0] for row in rows(part("Deeper notebooks"))] == [
+        entry.link(entry.root) for entry in ENTRIES if not entry.is_core
+    ]
 
 
 def test_every_section_that_the_text_names_exists():

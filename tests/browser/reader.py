@@ -44,7 +44,7 @@ def opened(page, notebook):
     What JupyterLab writes of its own goes to the project's folder `lab`. The circle beside the kernel's name is no
     sign: it says idle before there is a kernel, and no cell is run then.
     """
-    root = notebook.parents[1]
+    root = notebook.parents[2 if notebook.parent.name == "deeper" else 1]
     environment = os.environ | {name: str(root / "lab" / name.lower()) for name in FOLDERS}
     environment.pop("PYTEST_CURRENT_TEST", None)  # kernels behave differently under it
     tiny.write(root / "lab/jupyter_config_dir" / SETTINGS, NO_NEWS)
@@ -53,7 +53,7 @@ def opened(page, notebook):
     process = subprocess.Popen(command, env=environment)
     try:
         address, token = wait_for_server(process, root / "lab/jupyter_runtime_dir")
-        page.goto(f"{address}lab/tree/notebooks/{notebook.name}?token={token}")
+        page.goto(f"{address}lab/tree/{notebook.relative_to(root).as_posix()}?token={token}")
         page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
         page.locator(f'{NOTEBOOK} .jp-Cell[data-windowed-list-index="0"] h1').click()
         yield

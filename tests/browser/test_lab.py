@@ -14,8 +14,7 @@ from tests import tiny
 from tests.browser.reader import go_on, opened, step_through
 from tests.tools import parts, sync
 
-NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
-TITLES = [parts.read_notebook(path).cells[0].source.split("\n")[0].removeprefix("# ") for path in NOTEBOOKS]
+ENTRIES = sync.read_entries(sync.PROJECT)
 
 # The request that starts a kernel leaves the browser three seconds late.
 LATE_KERNEL = """const send = window.fetch;
@@ -26,22 +25,22 @@ window.fetch = async (request, ...rest) => {
 };"""
 
 
-SLOW = [pytest.param(path, marks=pytest.mark.slow) for path in NOTEBOOKS[1:]]  # `make test-browser` runs them
+SLOW = [pytest.param(entry, marks=pytest.mark.slow) for entry in ENTRIES[1:]]  # `make test-browser` runs them
 
 
-@pytest.mark.parametrize("path", [NOTEBOOKS[0], *SLOW], ids=lambda path: path.stem)
-def test_a_reader_steps_through_and_goes_on(path, tmp_path, page):
+@pytest.mark.parametrize("entry", [ENTRIES[0], *SLOW], ids=lambda entry: entry.path.stem)
+def test_a_reader_steps_through_and_goes_on(entry, tmp_path, page):
     """In a copy of the series without saved outputs, so that all that is seen comes from the cells that ran."""
     for name in ("notebooks", "utils", "models"):
         shutil.copytree(sync.PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for copied in sync.notebook_paths(tmp_path):
         notebook, _ = ClearOutputPreprocessor().preprocess(parts.read_notebook(copied), {})
         tiny.write(copied, sync.notebook_text(notebook))
-    with opened(page, tmp_path / "notebooks" / path.name):
-        found = step_through(page, parts.read_notebook(path))
+    with opened(page, tmp_path / entry.path.relative_to(sync.PROJECT)):
+        found = step_through(page, parts.read_notebook(entry.path))
         assert not found, "\n".join(found)
-        for title in TITLES[NOTEBOOKS.index(path) + 1 :][:1]:
-            go_on(page, title)
+        for following in [other for other in ENTRIES if other.is_core and other.number > entry.number][:1]:
+            go_on(page, following.name)
 
 
 def test_a_kernel_that_comes_late_is_waited_for(tmp_path, page):

@@ -55,7 +55,8 @@ def test_pages_show_all_figures_and_folded_answers_and_need_no_network(build, pa
         if (notebook := file.with_suffix(".ipynb")).exists():
             cells = nbformat.read(notebook, as_version=4).cells
             outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-            assert page.locator(".jp-OutputArea-output img").count() == sum("image/png" in data for data in outputs)
+            pictures = sum("image/png" in data or "<img" in data.get("text/html", "") for data in outputs)
+            assert page.locator(".jp-OutputArea-output img").count() == pictures
             assert page.locator("details").count() == sum(cell.source.count("<details") for cell in cells)
 
 
