@@ -9,6 +9,7 @@ import pickle
 import shutil
 import tarfile
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -225,7 +226,7 @@ SKEWED = python2_pickle(PIXELS, [0 if label == 1 else label for label in LABELS]
         (lambda path: linked_folder(path, data_batch_1=b"damaged"), "batch in data_batch_1, found something else"),
         (lambda path: linked_folder(path, data_batch_1=SKEWED), "5,000 training images of each class, found .5"),
         (lambda path: archive(path, b"<html>Log in</html>"), "cifar-10-python.tar.gz, found another kind of file"),
-        (lambda path: archive(path, fake_archive().read_bytes()[:100_000]), "archive, found damaged content .*ended"),
+        (lambda path: archive(path, fake_archive().read_bytes()[:100_000]), "whole archive, found only its beginning"),
         (lambda path: archive(path, BOMB.tobuf(tarfile.GNU_FORMAT)), "six files of 31 MB in the archive, found 200"),
     ],
     ids="nothing empty five-batches damaged skewed html truncated bomb".split(),
@@ -363,7 +364,7 @@ from utils.data import open_or_build
 
 def build():
     print("built")
-    return np.ones((1000, 32, 32, 3), np.uint8), np.arange(1000, dtype=np.int32), "made in a test"
+    return np.ones((1000, 32, 32, 3), np.uint8), np.arange(1000, dtype=np.int32) % 10, "made in a test"
 
 """
 
@@ -371,7 +372,8 @@ def build():
 def builder():
     """Builds small arrays whose source says how often it was asked to."""
     count = itertools.count(1)
-    return lambda: (np.ones((1000, 32, 32, 3), np.uint8), np.arange(1000, dtype=np.int32), f"build {next(count)}")
+    labels = np.arange(1000, dtype=np.int32) % 10
+    return lambda: (np.ones((1000, 32, 32, 3), np.uint8), labels, f"build {next(count)}")
 
 
 def test_the_variable_moves_the_cache_and_the_home_sign_is_understood(monkeypatch, cache):
@@ -400,9 +402,15 @@ def test_what_was_built_is_opened_until_its_state_changes_and_then_removed(cache
         lambda file: file.unlink(),
         lambda file: file.write_bytes(file.read_bytes()[:-4]),
         lambda file: file.write_bytes(bytes(8_000)),
+        lambda file: file.write_bytes(file.read_bytes()[:-4] + b"\x0a\0\0\0"),
+        lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\xff"),
         lambda file: file.with_name("source.txt").write_text(""),
+        lambda file: file.with_name("source.txt").write_bytes(b"build \xff"),
+        lambda file: file.with_name("source.txt").write_text("build\n1"),
+        lambda file: file.with_name("source.txt").write_text("build\0 1"),
     ],
-    ids="truncated empty missing one-less twice-as-long no-source".split(),
+    ids="truncated empty missing one-less twice-as-long label-10 label-negative "
+    "no-source undecodable two-lines unprintable".split(),
 )
 def test_a_damaged_cache_is_built_anew(damage, cache):
     build = builder()
@@ -410,8 +418,15 @@ def test_a_damaged_cache_is_built_anew(damage, cache):
     damage(next(cache.glob("*/*/labels")))
     assert open_arrays("name", "state") is None
     _, labels, source = open_or_build("name", "state", build)
-    assert source == "build 2" and labels.tolist() == list(range(1000))
+    assert source == "build 2" and labels.tolist() == [*range(10)] * 100
     assert open_arrays("name", "state")[2] == "build 2"
+
+
+def test_images_that_are_not_found_are_looked_for_once(capfd):
+    build = Mock(side_effect=FileNotFoundError("none on this machine"))
+    with pytest.raises(FileNotFoundError, match="none on this machine"):
+        open_or_build("name", "state", build)
+    assert build.call_count == 1 and capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("moment", ["labels", "source.txt"])

@@ -97,6 +97,9 @@ def test_without_any_network_each_mirror_is_named_within_seconds(server, tmp_pat
 def test_a_body_without_end_is_cut_off_and_the_next_mirror_taken(server, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.download.MOST_BYTES", 5 * len(ARCHIVE))
     assert fetch_archive([server.url("endless"), server.url("good")], tmp_path, SHA256).read_bytes() == ARCHIVE
+    with pytest.raises(DownloadError, match="sent more than"):
+        fetch_archive([server.url("endless")], tmp_path / "new", SHA256)
+    assert files_under(tmp_path / "new") == [], "what is too large is of no use later"
 
 
 def test_a_configured_proxy_is_used(server, tmp_path, monkeypatch):

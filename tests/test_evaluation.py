@@ -83,8 +83,8 @@ WITH_INFINITY = np.where(LOGITS == 4, -np.inf, LOGITS)
 @pytest.mark.parametrize(
     "function, arguments, message",
     [
-        ("calibration_error", (LABELS, LOGITS), r"values from -1 to 4; give it softmax\(logits, axis=1\)"),
-        ("calibration_error", (LABELS, 100 * PROBABILITIES), "every row with the sum 1; found values from"),
+        ("calibration_error", (LABELS, LOGITS), r"found -1 to 4; give it softmax\(logits, axis=1\)"),
+        ("calibration_error", (LABELS, 100 * PROBABILITIES), "rows with the sum 1; found"),
         ("calibration_error", (LABELS, WITH_NAN), "expected probabilities"),
         ("fit_temperature", (LABELS, PROBABILITIES), "expected finite logits; found probabilities"),
         ("fit_temperature", (LABELS, WITH_NAN), "expected finite logits; found NaN or infinite values"),

@@ -24,6 +24,7 @@ from PIL import Image
 from notebooks.checks import check
 from tests.fake_cifar10 import fake_folder, numbers_of, python2_pickle
 from tests.limited_disk import ROOT, run_python
+from tests.test_photos import bitmap_of_runs
 from utils import data, download
 
 SECONDS, GIGABYTE = 30, 1_000_000_000
@@ -155,6 +156,11 @@ def tiff_of_strips(count):
     return content + bytes(4) + struct.pack("<I", 1) * count
 
 
+def jpeg_of_notes(count):
+    Image.new("RGB", (9, 9)).save(file := io.BytesIO(), "JPEG")
+    return file.getvalue()[:2] + b"\xff\xfe\0\2" * count + file.getvalue()[2:]
+
+
 def deep_16_bit():
     Image.fromarray(np.zeros((7_000, 7_000), np.uint16)).save(file := io.BytesIO(), "PNG")
     return file.getvalue()
@@ -178,10 +184,15 @@ PICKLES = {  # what takes gigabytes, half a minute or the whole process where it
 ARCHIVES = {
     "a name of 2 GB": long_name,
     "a million headers": lambda: tar_of([tarfile.TarInfo("a").tobuf()] * 1_000_000),
+    "a packed file's name of 190 MB": lambda: b"\x1f\x8b\x08\x08" + b"a" * 190_000_000,
+    "190 MB behind a packed file": lambda: gzip.compress(b"") + bytes(190_000_000),
+    "nine million packed files of nothing": lambda: gzip.compress(b"") * 9_000_000,
 }
 PICTURES = {
     "900 scans in a JPEG": lambda: jpeg_of_scans(900),
     "two million strips in a TIFF": lambda: tiff_of_strips(2_000_000),
+    "49 megapixels in a line of runs": lambda: bitmap_of_runs(49_000_000, 1, b"\1\7\0\0"),
+    "almost five million notes in a JPEG": lambda: jpeg_of_notes(4_990_000),
     "49 megapixels of 16 bit": deep_16_bit,
 }
 
@@ -233,7 +244,7 @@ def test_damaged_files_are_refused_in_a_sentence(attack, count, tmp_path, monkey
 def test_a_damaged_cache_never_gives_other_images(count, tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
     generator = random.Random(count)
-    built = np.arange(30 * 3072).astype(np.uint8).reshape(30, 32, 32, 3), np.arange(30, dtype=np.int32), "a test"
+    built = np.arange(30 * 3072).astype(np.uint8).reshape(30, 32, 32, 3), np.arange(30, dtype=np.int32) % 10, "a test"
     for _ in range(count):
         data.open_or_build("name", "state", lambda: built)
         (folder,) = (path for path in tmp_path.glob("name/*") if path.is_dir())

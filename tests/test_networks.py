@@ -96,6 +96,16 @@ def test_damaged_weights_are_refused_in_a_sentence(damage, tmp_path, monkeypatch
         networks.load_own("some pixels")
 
 
+def test_weights_that_only_say_how_many_they_are_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
+    with h5py.File(tmp_path / "own.weights.h5", "w") as file:
+        file.create_dataset("layers/dense/vars/0", (1 << 45,), "u1", chunks=(1_000,))
+        file.attrs.update(network="fast_cnn", options="{}", source="some pixels", sha256="")
+    with pytest.raises(ValueError, match="^Expected the weights .*; found a damaged file: run notebook 03") as caught:
+        networks.load_own("some pixels")
+    assert "at most 500 MB" in str(caught.value.__cause__)
+
+
 def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "models" / "published.weights.h5")
     with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):

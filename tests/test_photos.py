@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import struct
 import time
 import zlib
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.limited_disk import start_python
 from tests.mirror_server import MirrorServer
 from utils.data import CLASS_NAMES
 from utils.evaluation import energy
@@ -109,6 +111,17 @@ def test_what_has_no_end_comes_to_one():
 
 
 # What is no picture, or not a whole one
+
+
+def bitmap_of_runs(width, height, runs):
+    sizes = struct.pack("<2sIHHI", b"BM", 1_078 + len(runs), 0, 0, 1_078)
+    return sizes + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 1, 1, 0, 0) + bytes(1_024) + runs
+
+
+def test_a_bitmap_of_runs_is_read_as_far_as_that_takes_no_time():
+    assert load_image(bitmap_of_runs(200, 100, b"\xc8\7\0\0" * 100)).size == (200, 100)
+    for slow in (bitmap_of_runs(7_000, 1_000, b"\1\7\0\0"), bitmap_of_runs(9, 9, b"\0\2\0\0" * 400_000)):
+        assert refusal(slow).startswith("the picture: expected few scans, strips, tiles, runs or notes, found more")
 
 
 def png_claiming(width, height):
@@ -389,6 +402,25 @@ def test_reading_many_at_once_leaves_the_error_stream_in_place(capfd):
     gather({number: encoded(stripes()) for number in range(100)})
     os.write(2, b"still here")
     assert capfd.readouterr().err == "still here"
+
+
+def test_ctrl_c_waits_for_no_picture_that_is_not_begun():
+    process = start_python("""
+import signal, time
+from utils import photos
+
+def slowly(image):
+    print("begun", flush=True)
+    time.sleep(0.5)
+    return image.convert("RGB")
+
+photos._plain = slowly
+signal.signal(signal.SIGINT, signal.default_int_handler)
+photos.gather({number: photos.Image.new("RGB", (8, 8)) for number in range(100)})
+""")
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2  # by now, all threads wait for their turn
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0].count("begun") <= 1 and process.returncode == -signal.SIGINT
 
 
 def test_without_a_readable_picture_the_reason_is_raised(folder, tmp_path):

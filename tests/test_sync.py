@@ -341,7 +341,7 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
     write_records(root, {"trial-seed0": {"seconds": 1}, "slow-seed0": {"test_accuracy": {"1": 0.7}}})
     for seed, right in enumerate((0.901, 0.905, 0.909)):
         facts = {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
-        write_records(root, {f"quick-seed{seed}": facts})
+        write_records(root, {f"quick-seed{seed}": facts, f"quick-seed0{seed}": facts, f"quick-seed{seed} (1)": facts})
     sync.write(root)
     readme = read(root, "README.md")
     assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.5 ± 0.4% | 6 | 3 |" in readme
@@ -354,6 +354,7 @@ def test_the_published_network_is_described_from_its_record(root):
     first = {"validation_accuracy": {"1": 0.8, "6": 0.81}}
     last = {"test_accuracy": {"1": 0.93, "6": 0.94}}
     write_records(root, {"published-second-seed3": {}, "published-first-seed0": first, "published-seed0": last})
+    write_records(root, {"published-second-seed3 (1)": {}, "published-second-seed03": {}})
     labels = np.arange(2_000) % 10
     answers = np.where(np.arange(2_000) < 500, labels, 0)
     np.savez(root / "models/runs/published-seed0.npz", test=np.eye(10)[answers], test_labels=labels)

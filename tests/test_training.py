@@ -68,9 +68,12 @@ def test_the_records_of_all_seeds_are_found_in_order_and_a_missing_one_names_tho
     monkeypatch.setattr(training, "RUNS", tmp_path)
     for name, seed in (("trial", 10), ("trial", 2), ("trial-longer", 3)):
         (tmp_path / f"{name}-seed{seed}.json").write_text(json.dumps({"seed": seed}))
-    (tmp_path / "trial-seed2 (1).json").write_text("a copy that a browser left")
+    for copy in ("trial-seed2 (1)", "trial-seed02", "trial-seed٢", "trial-seed2-seed5"):
+        (tmp_path / f"{copy}.json").write_text("a copy that a browser or a slip left")
     assert [record["seed"] for record in training.load_runs("trial")] == [2, 10]
     assert training.load_run("trial-longer-seed3") == {"seed": 3}
+    for copy in tmp_path.glob("*seed[!1-9]*"):
+        copy.unlink()
     known = "trial-longer-seed3, trial-seed10, trial-seed2"
     with pytest.raises(FileNotFoundError, match=f"no record 'other-seed0' in models/runs; there are: {known}"):
         training.load_runs("other")

@@ -30,10 +30,7 @@ _ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cifar10:
-    """Images, uint8 of shape (n, 32, 32, 3), and labels, int32 of shape (n,): positions in `CLASS_NAMES`. Read-only.
-
-    `source` is a sentence that says what the images are.
-    """
+    """Read-only images, uint8 (n, 32, 32, 3), labels, int32 (n,): positions in `CLASS_NAMES`, and what they are."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -196,9 +193,8 @@ def read_batches(path):
 
 
 def _stand_in(reason):
-    data = _load("synthetic", drawings.VERSION, _draw)
     _warn(reason)
-    return data
+    return _load("synthetic", drawings.VERSION, _draw)
 
 
 def _draw():
@@ -219,8 +215,7 @@ def _warn(reason):
     """Say, in a box where a notebook can show one, that these images are not CIFAR-10."""
     heading = "These images are NOT CIFAR-10."
     text = (
-        "They are a synthetic stand-in, drawn by this series so that it can go on without the real images. "
-        f"No accuracy on them says anything about CIFAR-10.\n{reason}\n"
+        f"They are a stand-in, drawn by this series. No accuracy on them says anything about CIFAR-10.\n{reason}\n"
         "To get the real images, connect this machine to the network and load again, or set the environment variable "
         "CIFAR10_DIR to a folder cifar-10-batches-py or to the archive cifar-10-python.tar.gz and start again."
     )
@@ -243,10 +238,11 @@ def open_arrays(name, state):
     folder = cache_folder() / name / digest(state)
     try:
         images, labels = _map(folder / "images", np.uint8).reshape(-1, 32, 32, 3), _map(folder / "labels", np.int32)
-        source = (folder / "source.txt").read_text(encoding="utf-8")
+        source = bytes(_map(folder / "source.txt", np.uint8)[:1_000]).decode()
     except (OSError, ValueError):
         return None
-    return (images, labels, source) if len(images) == len(labels) and source else None
+    whole = len(images) == len(labels) and labels.view(np.uint32).max() <= 9 and source.isprintable()
+    return (images, labels, source) if whole else None
 
 
 def _map(path, dtype):
@@ -259,21 +255,23 @@ def _map(path, dtype):
 
 def open_or_build(name, state, build):
     """Open what is cached, or cache what `build()` returns, in one process at a time; else it stays in memory."""
-    built, kept = None, open_arrays(name, state)
+    begun, built, kept = False, None, open_arrays(name, state)
     if kept:
         return kept
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with exclusive(cache_folder() / f"{name}.lock"):
             kept = open_arrays(name, state)
-            if not kept:
+            if begun := not kept:
                 built = build()
                 _save(cache_folder() / name / digest(state), *built)
                 kept = open_arrays(name, state)
     except OSError as error:
-        reason = error.strerror or error
+        if begun and not built:  # it comes from building, not from the cache
+            raise
         built = built or build()
-        print(f"Not cached in {cache_folder()} ({reason}), so every load reads the images anew.", flush=True)
+        reason = f"({error.strerror or error}), so every load reads the images anew."
+        print(f"Not cached in {cache_folder()} {reason}", flush=True)
     return kept or (_read_only(built[0]), _read_only(built[1]), built[2])
 
 

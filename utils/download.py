@@ -1,6 +1,5 @@
 """CIFAR-10's archive: fetched from the first mirror that delivers it, resumed after a break, and read without trust."""
 
-import gzip
 import hashlib
 import itertools
 import os
@@ -9,10 +8,10 @@ import re
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import numpy as np
 import pooch
@@ -42,15 +41,10 @@ BATCH_NAMES = tuple(OFFICIAL_MD5)
 MOST_BYTES, MOST_IN_FILE = 200_000_000, 64_000_000  # the archive has 170 MB, 186 unpacked; a batch file 31
 _NAMES = {("numpy", name) for name in ("_reconstruct", "_frombuffer", "ndarray", "dtype")} | {("_codecs", "encode")}
 BATCH_SIZE = 10_000  # images in each batch file
-_BAR = {"unit": "B", "unit_scale": True, "mininterval": 1}
 
 
 class DownloadError(RuntimeError):
-    """The archive could not be fetched; the message says why, for each mirror, and what to do."""
-
-
-class _MirrorLeft(Exception):
-    """One mirror was given up; the text says why."""
+    """The archive could not be fetched, from one mirror or any; the message says why."""
 
 
 def cache_folder():
@@ -70,9 +64,7 @@ def exclusive(lock_file):
 def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20, connect_timeout=3):
     """Fetch the archive into a folder from the first mirror that delivers it whole, fast enough, with the right hash.
 
-    A mirror is left for the next one after `slow_seconds` of silence or of less than `slow_rate` bytes a second. What
-    has arrived is kept and resumed, also by a later call; where all were left, the one of which most is here may end.
-    Two processes calling at once make one download. Returns the path of the archive.
+    A mirror is left after `slow_seconds` of silence or of less than `slow_rate` bytes a second; what came is resumed.
     """
     archive, reasons = Path(folder) / ARCHIVE_NAME, {}
     parts = {mirror: archive.with_name(f"{hashlib.md5(mirror.encode()).hexdigest()}.partial") for mirror in mirrors}
@@ -81,11 +73,12 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
         try:
             _complete(mirror, parts[mirror], slow_rate, slow_seconds, connect_timeout)
             if pooch.file_hash(str(parts[mirror])) != sha256:
-                parts[mirror].unlink()
-                raise _MirrorLeft("sent a file with another sha256 sum")
+                raise ValueError("sent a file with another sha256 sum")
             os.replace(parts[mirror], archive)
-        except _MirrorLeft as left:
+        except (DownloadError, ValueError) as left:
             reasons[mirror] = str(left)
+            if isinstance(left, ValueError):  # what has arrived is of no use
+                parts[mirror].unlink(missing_ok=True)
         return archive.exists()
 
     try:
@@ -95,8 +88,8 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
                 return archive
             archive.unlink(missing_ok=True)
             done = any(try_mirror(mirror, slow_rate) for mirror in mirrors)
-            begun = (mirror for mirror in mirrors if parts[mirror].exists())
-            begun = sorted(begun, key=lambda mirror: -parts[mirror].stat().st_size)
+            begun = [mirror for mirror in mirrors if parts[mirror].exists()]
+            begun.sort(key=lambda mirror: -parts[mirror].stat().st_size)
             if done or any(try_mirror(mirror, slow_rate / 40) for mirror in begun):
                 for part in parts.values():
                     part.unlink(missing_ok=True)
@@ -109,8 +102,7 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
     lines = "\n".join(f"  {mirror}: {reason}" for mirror, reason in reasons.items())
     raise DownloadError(
         f"No mirror delivered {ARCHIVE_NAME}:\n{lines}\n"
-        "Check the network and load again (what has arrived is kept and resumed), or copy the archive to this machine "
-        "and set CIFAR10_DIR to its path."
+        "Load again with a network (what arrived is kept), or copy the archive here and set CIFAR10_DIR to its path."
     )
 
 
@@ -124,32 +116,33 @@ def _complete(mirror, partial, slow_rate, slow_seconds, connect_timeout):
             if start and response.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing; the hash decides
             if not response.ok:
-                raise _MirrorLeft(f"answered {response.status_code} {ascii(response.reason)[1:-1]:.80}")
+                raise DownloadError(f"answered {response.status_code} {ascii(response.reason)[1:-1]:.80}")
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise _MirrorLeft("sent a web page instead of the archive")
-            resumed = response.status_code == requests.codes.partial_content
-            _store(response, partial, start if resumed else 0, slow_rate, slow_seconds)
+                raise DownloadError("sent a web page instead of the archive")
+            start *= response.status_code == requests.codes.partial_content
+            _store(response, partial, start, slow_rate, slow_seconds)
     except (requests.RequestException, HTTPError, TimeoutError) as error:
         arrived = f", {partial.stat().st_size / 1e6:.1f} MB arrived" if partial.exists() else ""
-        raise _MirrorLeft(why(error, slow_seconds) + arrived) from error
+        raise DownloadError(why(error, slow_seconds) + arrived) from error
 
 
 def _store(response, partial, start, slow_rate, slow_seconds):
     """Write the body behind the first `start` bytes of `partial`, as long as it comes fast enough and has an end."""
     total = response.raw.length_remaining and start + response.raw.length_remaining  # None where it is not said
+    host = requests.compat.urlsplit(response.url).hostname
     with (
         open(partial, "ab" if start else "wb") as file,
-        tqdm(desc=urlsplit(response.url).hostname, initial=start, total=total, file=sys.stdout, **_BAR) as bar,
+        tqdm(desc=host, initial=start, total=total, file=sys.stdout, unit="B", unit_scale=True, mininterval=1) as bar,
     ):
         since, arrived = time.monotonic(), 0
         while chunk := response.raw.read1(1 << 16, decode_content=False):
             bar.update(file.write(chunk))
             arrived += len(chunk)
             if max(total or 0, bar.n) > MOST_BYTES:
-                raise _MirrorLeft(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
+                raise ValueError(f"sent more than {MOST_BYTES / 1e6:.0f} MB, so it is not the archive")
             if (seconds := time.monotonic() - since) >= slow_seconds:
                 if arrived / seconds < slow_rate:
-                    raise _MirrorLeft(f"slow, {arrived / seconds / 1e3:.1f} kB/s over {seconds:.0f} s")
+                    raise DownloadError(f"slow, {arrived / seconds / 1e3:.1f} kB/s over {seconds:.0f} s")
                 since, arrived = time.monotonic(), 0
 
 
@@ -184,31 +177,42 @@ def batch_files(path):
     """Yield the name and content of every batch file, and of SOURCE.txt, in the order in which they lie there."""
     wanted = {*BATCH_NAMES, "SOURCE.txt"}
     if path.is_dir():
-        for name in sorted(wanted):
-            if (path / name).is_file():
-                with open(path / name, "rb") as file:
-                    yield name, file.read(MOST_IN_FILE)
+        for part in filter(Path.is_file, (path / name for name in sorted(wanted))):
+            with open(part, "rb") as file:
+                yield part.name, file.read(MOST_IN_FILE)
         return
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         found = "another kind of thing" if path.exists() else "nothing there"
         raise ValueError(f"expected a folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, found {found}")
-    with open(path, "rb") as file, gzip.open(file) as unpacked:
-        is_packed = file.peek(2)[:2] == b"\x1f\x8b"
-        yield from ((name, content) for name, content in _members(unpacked if is_packed else file) if name in wanted)
+    with open(path, "rb") as file:
+        read = _unpacking(file) if file.peek(2)[:2] == b"\x1f\x8b" else file.read
+        yield from ((name, content) for name, content in _members(read) if name in wanted)
 
 
-def _members(file):
-    """Yield name and content of the files in a tar stream. By hand, since tarfile reads names and maps of any length.
+def _unpacking(file):
+    """The `read` of a gzip file, not by Python's `gzip`, which takes names, padding and empty parts byte by byte."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    Source: https://www.gnu.org/software/tar/manual/html_node/Standard.html (blocks of 512 bytes, sizes in octal).
-    """
-    while (header := file.read(512)).strip(b"\0"):
+    def read(size):
+        content = bytearray()
+        while len(content) < size and not unpacker.eof and (packed := unpacker.unconsumed_tail or file.read(8_192)):
+            content += unpacker.decompress(packed, size - len(content))
+        return content
+
+    return read
+
+
+def _members(read):
+    """Yield name and content of the files in a tar stream, by hand since tarfile reads names and maps of any length."""
+    end = 0  # Source: https://www.gnu.org/software/tar/manual/html_node/Standard.html (blocks of 512, sizes in octal)
+    while (header := read(512)).strip(b"\0"):
         if header[257:262] != b"ustar":
             raise ValueError("expected the archive cifar-10-python.tar.gz, found another kind of file")
         size = int(field, 8) if re.fullmatch(b"[0-7]+", field := header[124:136].strip(b" \0")) else MOST_BYTES
-        if size > MOST_IN_FILE or file.tell() > MOST_BYTES:
-            raise ValueError(f"expected six files of 31 MB in the archive, found {size + file.tell():,} bytes or more")
-        content = file.read(-(-size // 512) * 512)
+        end += 512 + (blocks := -(-size // 512) * 512)
+        if size > MOST_IN_FILE or end > MOST_BYTES:
+            raise ValueError(f"expected six files of 31 MB in the archive, found {end:,} bytes or more")
+        content = read(blocks)
         if len(content) < size:
             raise ValueError("expected a whole archive, found only its beginning")
         if header[156:157] in (b"0", b"\0"):
@@ -225,8 +229,7 @@ def parse_batch(name, content):
         found = f"something else ({type(error).__name__}: {error!s:.200})"
         raise ValueError(f"expected a pickled CIFAR-10 batch in {name}, found {found}") from error
     if pixels.dtype != np.uint8 or pixels.shape != (BATCH_SIZE, 3072):
-        found = f"{pixels.dtype} {pixels.shape}"
-        raise ValueError(f"expected uint8 pixels of shape ({BATCH_SIZE}, 3072) in {name}, found {found}")
+        raise ValueError(f"expected uint8 pixels of shape (10000, 3072) in {name}, found {pixels.dtype} {pixels.shape}")
     if labels.shape != (BATCH_SIZE,) or labels.min() < 0 or labels.max() > 9:
         found = f"{labels.shape} from {labels.min(initial=0)} to {labels.max(initial=0)}"
         raise ValueError(f"expected 10,000 labels from 0 to 9 in {name}, found {found}")
@@ -234,11 +237,7 @@ def parse_batch(name, content):
 
 
 def _unpickle(content):
-    """What a pickle of numbers, texts, lists and arrays holds; nothing that it names is imported, made or called.
-
-    A tuple comes back as a list, a dict as the list of its keys and values in turn, and an array as a dict of the
-    `arguments` and the `state` that it would be made from.
-    """
+    """What a pickle of numbers, texts, lists and arrays holds; nothing that it names is imported, made or called."""
     stack, marks, memo = [], [], {}
     for opcode, argument, _ in itertools.islice(pickletools.genops(content), 100_000):  # a batch file has 20,000
         name, before = opcode.name, opcode.stack_before
@@ -254,7 +253,7 @@ def _unpickle(content):
         elif "GET" in name:
             stack.append(memo[argument])
         elif "TUPLE" in name or name in ("LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT"):
-            stack.append(parts)
+            stack.append(parts)  # of a dict, keys and values in turn
         elif name in ("APPEND", "SETITEM", "APPENDS", "SETITEMS"):
             whole = stack.pop() if name.endswith("S") else parts.pop(0)
             whole += parts

@@ -1,7 +1,4 @@
-"""What scikit-learn and SciPy lack: calibration error, temperature, and a score by which to say 'I do not know'.
-
-Labels come first. All numbers are shares from 0 to 1, not percentages.
-"""
+"""What scikit-learn and SciPy lack: calibration error, temperature, and a score by which to say 'I do not know'."""
 
 import numpy as np
 from scipy import optimize, special
@@ -11,26 +8,23 @@ def calibration_error(labels, probabilities, bins=15):
     """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
 
     Even for perfect probabilities, (n, 10), it is above 0: compare only figures from as many bins and images.
-
-    Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017,
-    "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
     probabilities = np.asarray(probabilities, float)
     if not are_probabilities(probabilities):
-        found = f"values from {probabilities.min():.3g} to {probabilities.max():.3g}; give it softmax(logits, axis=1)"
-        raise ValueError(f"calibration_error: expected probabilities, every row with the sum 1; found {found}.")
+        found = f"{probabilities.min():.3g} to {probabilities.max():.3g}; give it softmax(logits, axis=1)"
+        raise ValueError(f"calibration_error: expected probabilities, rows with the sum 1; found {found}.")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == np.ravel(labels)
     numbers = np.digitize(confidence, np.linspace(0, 1, bins + 1), right=True)
-    gaps = np.bincount(numbers, weights=right - confidence)  # in each bin: right answers less those to be expected
+    gaps = np.bincount(numbers, weights=right - confidence)  # in each bin: right less expected
     return np.abs(gaps).sum() / len(right)
 
 
 def fit_temperature(labels, logits):
     """Find the temperature at which the softmax of logits / temperature gives the true classes the highest likelihood.
 
-    Fit it on validation images, logits of shape (n, 10). It is above 1 for a model that is too sure of itself; a value
-    near 0.05 or 20 means that there is no best one, as for a model that is always right or no better than chance.
-
+    Fit it on validation images, logits of shape (n, 10). It is above 1 for a model that is too sure of itself, and near
+    0.05 or 20 where there is no best one.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
     logits, labels = _check_logits("fit_temperature", logits), np.ravel(labels)
@@ -43,7 +37,7 @@ def fit_temperature(labels, logits):
 
 
 def energy(logits):
-    """The score of Liu et al. 2020 (arXiv 2010.03759), shape (n,): low where some class fits, high where none does."""
+    """The score of Liu et al. 2020 (arXiv 2010.03759): low where some class fits, high where none does."""
     return -special.logsumexp(_check_logits("energy", logits), axis=1)
 
 

@@ -45,8 +45,7 @@ PROFILES = {
 
 
 def start():
-    """Begin a notebook on TensorFlow, or on what `TUTORIAL_BACKEND` names: print machine and profile, set the style of
-    figures, return the `Profile`."""
+    """Begin a notebook on `TUTORIAL_BACKEND` or TensorFlow: print machine and profile, set the style of figures."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = os.environ.get("TUTORIAL_BACKEND", "tensorflow")
     for name, module in [*sys.modules.items()]:  # parts of another package called utils
@@ -132,8 +131,7 @@ def find_accelerator():
 
 @contextlib.contextmanager
 def native_log_discarded():
-    """Discard what native code writes to stderr: TensorFlow 2.21 logs there at its import and when it looks for a GPU,
-    whatever TF_CPP_MIN_LOG_LEVEL says, and a notebook would save it."""
+    """Discard what native code, as TensorFlow 2.21 at its import, writes to stderr, where a notebook would save it."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -159,13 +157,12 @@ def connect(kind="auto"):
 
     "auto", which TUTORIAL_DEVICES replaces, takes a TPU, else all GPUs, else the CPU; "tpu", "gpu" and "cpu" insist on
     one, or raise RuntimeError; with "cpu-mirrored" the CPU plays two devices.
-
     Source: https://www.tensorflow.org/guide/tpu and https://keras.io/api/distribution/.
     """
     wanted = os.environ.get("TUTORIAL_DEVICES") if kind == "auto" else None
     kind, asked_by = (wanted, f"TUTORIAL_DEVICES={wanted}") if wanted else (kind, f'kind="{kind}"')
     if kind not in KINDS:
-        raise ValueError(f"connect: {asked_by}: expected one of {', '.join(KINDS)}; correct it or leave it out.")
+        raise ValueError(f"connect: {asked_by}: expected one of {', '.join(KINDS)}; correct or omit it.")
     find = _find_on_jax if find_backend() == "jax" else _find_on_tensorflow
     try:
         name, replicas, scope, found = find(kind)
@@ -205,9 +202,7 @@ def _find_tpu(tf):
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver), ""
-    except (ValueError, OSError, tf.errors.OpError) as error:
-        # seen: ValueError without a name, URLError without network, NotFoundError of a TensorFlow without TPU support,
-        # InternalError of one with it on a machine without TPU
+    except (ValueError, OSError, tf.errors.OpError) as error:  # no name, network, TensorFlow for TPUs, or TPU
         return None, f"TensorFlow {tf.__version__} could not connect, {type(error).__name__}"
 
 
@@ -246,9 +241,8 @@ def _count(number, thing):
 def why_no_tpu():
     """Why a TPU cannot be used, or "" where one may be tried; keeps TensorFlow, not yet imported, from harm by libtpu.
 
-    `tensorflow-tpu` 2.20.0 opens this library at its import. Functions that it needs are gone since libtpu 0.0.30
-    (0.0.29 has them, 0.0.32.1 lacks one), and the process ends; where there is no TPU, it asks the servers of Google
-    Cloud for one for over four minutes.
+    `tensorflow-tpu` 2.20.0 opens this library at its import. Functions that it needs are gone since libtpu 0.0.30,
+    and the process ends; where there is no TPU, it asks servers of Google Cloud for one for over four minutes.
     """
     makers = [path.read_text().strip() for path in Path("/sys/bus/pci/devices").glob("*/vendor")]
     files = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]

@@ -15,6 +15,7 @@ from utils.download import cache_folder
 
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
+MOST_BYTES = 500_000_000  # of weights; the largest network of the series has 34 MB
 _OPTION = (  # what `save_weights` may have written, as JSON
     r'"(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
     r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})'
@@ -57,11 +58,10 @@ def three_conv_small(dropout=0.2, normalised=False):  # in the article, nothing 
     """161,130 parameters; notebook 02 builds it layer by layer. Source: "ML and AI Blogs", issue 9, 2025."""
     stack = []
     for filters in (32, 32, 64):
-        stack += [_conv(filters), *([layers.BatchNormalization()] if normalised else []), layers.MaxPooling2D()]
-    return _sequential(
-        "three_conv_small", *stack,
-        layers.Dropout(dropout), layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(CLASSES),
-    )  # fmt: skip
+        between = [layers.BatchNormalization()] if normalised else []
+        stack += [_conv(filters), *between, layers.MaxPooling2D()]
+    stack += [layers.Dropout(dropout), layers.Flatten(), layers.Dense(128, activation="relu")]
+    return _sequential("three_conv_small", *stack, layers.Dense(CLASSES))
 
 
 def three_conv_baseline():
@@ -93,12 +93,10 @@ def three_block_dense1024():
 
 
 def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, activation="relu", stock=False):
-    """1,973,944 parameters, more with other options: the series' own network, made to learn much in few epochs.
+    """1,973,944 parameters as it stands: the series' own network, made to learn much in few epochs.
 
-    Each block of `depth` convolutions pools after its first one, so most work is done on small maps; if `residual`, its
-    output is added again at the end. `utils.training.whiten` sets the very first convolution, the others start as the
-    `identity`. With `stock`, all layers are Keras' own, and slower.
-
+    Each block of `depth` convolutions pools after its first one; if `residual`, its output is added again at the end.
+    `utils.training.whiten` sets the very first convolution, the others start as the `identity`; `stock`: Keras' layers.
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498 (GELU there, ReLU here).
     """
     normalisation = layers.BatchNormalization if stock else FusedBatchNormalization
@@ -111,7 +109,8 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
     for filters in widths:
         first = None
         for number in range(depth):
-            features = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start())(features)
+            options = {"padding": "same", "use_bias": False, "kernel_initializer": start()}
+            features = layers.Conv2D(filters, 3, **options)(features)
             if number == 0:
                 features = layers.MaxPooling2D()(features)
             features = normalisation(scale=False, momentum=0.6)(features)
@@ -151,14 +150,11 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("tutorial")
 class IdentityStart(keras.initializers.Initializer):
-    """Start a convolution as the identity: its first filters pass their input channel on, the others are random.
-
-    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.3, arXiv 2404.00498.
-    """
+    """Start as the identity: the first filters pass their channel on (section 3.3 of the same source)."""
 
     def __init__(self, seed=None):
         self.seed = seed
-        self._random = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform", seed=seed)
+        self._random = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
     def __call__(self, shape, dtype=None):
         height, width, inputs, outputs = shape
@@ -211,9 +207,8 @@ def load_own(source):
     """The network that `save_own` kept; refused if its images came from elsewhere than `source`."""
     model, trained_on = _load(cache_folder() / "own.weights.h5", "run notebook 03")
     if trained_on != source:
-        raise ValueError(
-            f"load_own: expected a network trained on {source!r}; found one trained on {trained_on!r}: run notebook 03."
-        )
+        found = f"one trained on {trained_on!r}: run notebook 03."
+        raise ValueError(f"load_own: expected a network trained on {source!r}; found {found}")
     return model
 
 
@@ -233,8 +228,12 @@ def seal(path, **facts):
 
 
 def _checksum(file):
-    checksum = hashlib.sha256()
-    file.visititems(lambda name, item: checksum.update(item[()].tobytes() if hasattr(item, "shape") else name.encode()))
+    checksum, items = hashlib.sha256(), []
+    file.visititems(lambda *item: items.append(item))
+    if (size := sum(getattr(item, "nbytes", 0) for _, item in items)) > MOST_BYTES:
+        raise ValueError(f"expected at most {MOST_BYTES / 1e6:.0f} MB of weights, found {size:,} bytes; use fewer.")
+    for name, item in items:
+        checksum.update(item[()].tobytes() if hasattr(item, "shape") else name.encode())
     return checksum.hexdigest()
 
 

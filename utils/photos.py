@@ -26,7 +26,7 @@ from utils.training import predict_views
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000
-MOST_PARTS = 5_000
+MOST_PARTS, MOST_READS = 5_000, 1_000_000
 WAYS = ("crop", "squash", "pad")
 PAD_COLOUR = tuple(round(mean) for mean in PIXEL_MEAN)  # the least telling colour
 
@@ -46,6 +46,18 @@ _NO_PICTURE = {  # what bytes are that are no picture, by how they begin, and wh
 _one_at_a_time = threading.Lock()  # warnings and stderr belong to the whole process
 
 
+class _Pieces(BytesIO):
+    """The bytes of a picture, read in so many pieces at most, each of which costs Pillow a round in Python."""
+
+    count = 0
+
+    def read(self, size=-1):
+        self.count += 1
+        if self.count > MOST_READS:
+            raise ValueError("too many pieces")
+        return super().read(size)
+
+
 class Pictures(dict):
     """PIL images by name; its attribute `unreadable` is a dict from the names of others to why they cannot be read."""
 
@@ -54,22 +66,24 @@ class Pictures(dict):
         self.unreadable = unreadable
 
 
-def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
+def load_image(source, *, seconds=10, longest_side=MOST_PIXELS, given_up=None):
     """Read one picture (JPEG, PNG, WebP, GIF, BMP or TIFF): RGB, upright, on white, the first of several.
 
-    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image, which is not changed. A host may
-    take `seconds` to answer, and the picture to arrive; sides above `longest_side` are reduced to so many pixels. Of
-    16-bit pixels 65,535 becomes 255; 32-bit ones, whose white nothing defines, are stretched from least to most.
+    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image. A host may take `seconds` to
+    answer, and the picture to arrive; sides above `longest_side` are reduced to so many pixels; nothing is decoded once
+    the event `given_up` is set. Of 16-bit pixels 65,535 becomes 255; 32-bit ones are stretched from least to most.
     What cannot be read raises a FileNotFoundError or a ValueError that says why.
     """
-    content = None if isinstance(source, Image.Image) else _read(source, seconds)
-    if content and len(content) > MOST_BYTES:
+    content = b"" if isinstance(source, Image.Image) else _read(source, seconds)
+    if len(content) > MOST_BYTES:
         raise _refusal(source, f"at most {MOST_BYTES / 1e6:.0f} MB", "more", f"{_CONVERT} in a smaller size")
-    if content and _parts(content) > MOST_PARTS:
-        raise _refusal(source, "at most 50 scans or 5,000 strips or tiles", "more", _CONVERT)
+    pieces = _Pieces(content)
+    pieces.count = _parts(content) * MOST_READS // MOST_PARTS
     try:
         with _one_at_a_time, warnings.catch_warnings(action="ignore"), machine.native_log_discarded():
-            image = source if content is None else Image.open(BytesIO(content), formats=_FORMATS)
+            if given_up and given_up.is_set():
+                raise InterruptedError
+            image = source if isinstance(source, Image.Image) else Image.open(pieces, formats=_FORMATS)
             found = f"{image.width:,}×{image.height:,}"
             if 0 < image.width * image.height <= MOST_PIXELS:
                 image = _plain(ImageOps.exif_transpose(image))
@@ -81,6 +95,8 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS):
         kind = next(kind for start, kind in _NO_PICTURE.items() if re.match(start, content, re.DOTALL))
         raise _refusal(source, "a picture", *kind) from None
     except Exception as error:  # Pillow's readers let many kinds through
+        if pieces.count > MOST_READS:
+            raise _refusal(source, "few scans, strips, tiles, runs or notes", "more", _CONVERT) from error
         found = f"a damaged one ({str(error) or type(error).__name__})"
         raise _refusal(source, "a whole picture", found, _AGAIN) from error
     raise _refusal(source, f"1 to {MOST_PIXELS:,} pixels", found, f"{_CONVERT} in another size")
@@ -90,17 +106,17 @@ def gather(choice, *, seconds=10):
     """Read what a reader chose; unreadable ones among several pictures stop nothing, and are printed.
 
     The choice is what `load_image` reads, a folder, or a dict by name, as Colab's `files.upload()` returns it. Several
-    pictures are read at the same time and reduced to sides of 512 pixels, so that a thousand fit into memory; a model
-    sees the same up to rounding. The `Pictures` are in the order of the file names or of the dict.
+    pictures are reduced to sides of 512 pixels, so that a thousand fit into memory; a model sees the same.
     """
     sources = choice if isinstance(choice, Mapping) else _sources(choice)
-    options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else MOST_PIXELS}
-    pool = ThreadPoolExecutor()
+    pool, given_up = ThreadPoolExecutor(), threading.Event()
+    options = {"seconds": seconds, "longest_side": 512 if len(sources) > 1 else MOST_PIXELS, "given_up": given_up}
     try:
         coming = {name: pool.submit(load_image, source, **options) for name, source in sources.items()}
         errors = {name: picture.exception() for name, picture in coming.items() if picture.exception()}
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl+C waits for nothing
+        given_up.set()
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl+C waits for no picture that is not begun
     if not sources or len(errors) == len(sources) and sources is not choice:
         nothing = _refusal(choice, "at least one picture", "none", f"choose one of the formats {', '.join(_FORMATS)}")
         raise next(iter(errors.values()), nothing)
@@ -111,21 +127,19 @@ def gather(choice, *, seconds=10):
 
 
 def to_cifar_size(image, how="crop"):
-    """Reduce a picture to uint8 pixels of shape (32, 32, 3), by a filter (Lanczos) that evens out fine patterns.
+    """Reduce a picture to uint8 pixels (32, 32, 3), by a filter (Lanczos) that evens out fine patterns.
 
-    Args:
-        image: a uint8 array of shape (height, width, 3), or what `load_image` reads.
-        how: "crop" cuts out the largest square in the middle; "squash" keeps everything and changes the proportions;
-            "pad" keeps everything and the proportions, with `PAD_COLOUR` beside it.
+    Of a uint8 array (height, width, 3), or what `load_image` reads, "crop" cuts out the square in the middle, "squash"
+    changes the proportions, and "pad" adds `PAD_COLOUR`.
     """
     if how not in WAYS:
         raise ValueError(f"to_cifar_size: expected how to be one of {', '.join(WAYS)}; found {how!r}.")
     image = _from_array(image) if hasattr(image, "shape") else load_image(image)
     if how == "crop":
         return np.array(ImageOps.fit(image, (32, 32), Image.Resampling.LANCZOS))
-    width, height = (32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size)
+    size = [32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size]
     small = Image.new("RGB", (32, 32), PAD_COLOUR)
-    small.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((32 - width) // 2, (32 - height) // 2))
+    small.paste(image.resize(size, Image.Resampling.LANCZOS), ((32 - size[0]) // 2, (32 - size[1]) // 2))
     return np.array(small)
 
 
@@ -133,12 +147,9 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
     """Name the class of one or thousands of pictures, each with how sure the model is.
 
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
-    picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size; for
-    `views` see `predict_views`. The score, "energy" (its negative) or "confidence", is higher for what looks known, and
-    below the threshold a picture is not; notebook 06 chooses one from validation images.
-
-    Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess,
-    score, known (with a threshold), the probability of every class, and the reason where one is unreadable.
+    picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size. The
+    score, "energy" (its negative) or "confidence", is higher for what looks known; below the threshold nothing is.
+    Returns a DataFrame, one row a picture, unreadable ones last, with the reason.
     """
     if score not in ("energy", "confidence"):
         raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")
@@ -218,11 +229,14 @@ def _read_address(address, seconds):
 
 
 def _parts(content):
-    """How many parts, each of which takes its time, make up a picture: scans of a JPEG, strips or tiles of a TIFF."""
+    """How many parts make up a picture, each of which takes its time and no reading of its own."""
     if content.startswith(b"\xff\xd8"):
         return len(re.findall(rb"\xff\xda\0[\x08\x0a\x0c\x0e]", content)) * MOST_PARTS // 50  # each may be a whole one
     if content.startswith((b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")):
         return MOST_PARTS + 1  # a BigTIFF or an odd one, of any number
+    if re.match(rb"BM.{28}[\1\2]\0\0\0", content, re.DOTALL):  # in runs, which Pillow unpacks in Python
+        width, height = struct.unpack_from("<Ii", content, 18)
+        return width * abs(height) // 1_000
     if not content.startswith((b"II*\0", b"MM\0*")):
         return 0
     order, parts = "<" if content.startswith(b"I") else ">", 0

@@ -15,36 +15,33 @@ import tensorflow as tf
 from utils.data import CLASS_NAMES
 
 
-def make_dataset(
-    images, labels, batch_size, *, training=False, augment=None, one_hot=False, seed=None, drop_remainder=False
-):
-    """Turn arrays into batches: shuffle all row numbers in every epoch of a training, gather, augment, prefetch.
+def make_dataset(images, labels, batch_size, *, training=False, augment=None, one_hot=False, seed=None,
+                 drop_remainder=False):  # fmt: skip
+    """Turn arrays into batches: shuffle row numbers (in training), gather, augment, prefetch.
 
     Images, (n, height, width, channels), uint8 or float32 with values 0 to 255, stay where they are; labels, (n,), are
     integers, which `one_hot` turns into float32 rows; a seed brings the same shuffles and augmentations at every run.
     """
-    if len(images) != len(labels) or not len(images):
-        raise ValueError(f"make_dataset: expected as many labels as images; found {len(images)} and {len(labels)}.")
-    if batch_size < 1:
-        raise ValueError(f"make_dataset: expected a batch_size of 1 or more; found {batch_size}.")
+    if not len(images) == len(labels) > 0 or batch_size < 1:
+        found = f"{len(images)} images, {len(labels)} labels, batch_size={batch_size}"
+        raise ValueError(f"make_dataset: expected labels for all images and a batch_size; found {found}.")
     labels = np.eye(len(CLASS_NAMES), dtype=np.float32)[labels] if one_hot else np.asarray(labels, np.int32)
 
     def gather(rows):
         batch = tf.numpy_function(lambda chosen: images[chosen], [rows], images.dtype, stateful=False)
         return tf.ensure_shape(batch, (rows.shape[0], *images.shape[1:])), tf.gather(labels, rows)
 
-    parallel = os.cpu_count() or 1
+    cores = os.cpu_count() or 1
     rows = tf.data.Dataset.range(len(images))
     if training:
         rows = rows.shuffle(len(images), seed=seed)
-    batches = rows.batch(batch_size, drop_remainder=drop_remainder).map(gather, parallel)
+    batches = rows.batch(batch_size, drop_remainder=drop_remainder).map(gather, cores)
     if augment is not None:
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         seeds = seeds.map(lambda numbers: tf.bitcast(numbers, tf.int32)[:, 0])
-        batches = tf.data.Dataset.zip(batches, seeds).map(lambda batch, pair: augment(*batch, pair), parallel)
-    # tf.data's own tuning is off: in TensorFlow 2.21 the end of an epoch waits for its next round, up to as long again.
+        batches = tf.data.Dataset.zip(batches, seeds).map(lambda batch, pair: augment(*batch, pair), cores)
     options = tf.data.Options()
-    options.autotune.enabled = False
+    options.autotune.enabled = False  # in TensorFlow 2.21 the end of an epoch waits for its next round
     return batches.prefetch(2).with_options(options)
 
 
@@ -125,7 +122,7 @@ def cutout(images, labels, seed, size=8):
 
 
 def jitter(images, labels, seed, brightness=0.2, contrast=0.2):
-    """Change brightness by up to a part of 255, and contrast by up to a part of each pixel's distance to the mean.
+    """Change brightness by up to a part of 255, contrast by a part of a pixel's distance to the mean.
 
     Source: Howard 2013, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", section 2.
     """
@@ -137,12 +134,12 @@ def jitter(images, labels, seed, brightness=0.2, contrast=0.2):
 
 
 def mixup(images, labels, seed, alpha=0.2):
-    """Blend each image, as float32, and its one-hot label with another of the batch, in shares of a Beta(alpha, alpha).
+    """Blend each image and its one-hot label with another of the batch, in shares of Beta(alpha, alpha).
 
     Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
     """
     if labels.shape.rank != 2:
-        raise ValueError(f"mixup: expected one-hot labels of shape (batch, classes); found shape {labels.shape}.")
+        raise ValueError(f"mixup: expected one-hot labels, (batch, classes); found shape {labels.shape}.")
     batch = tf.shape(images)[0]
     gammas = tf.random.stateless_gamma((2, batch), seed, alpha)
     share = tf.math.divide_no_nan(gammas[0], gammas[0] + gammas[1])

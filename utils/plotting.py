@@ -100,10 +100,7 @@ def filter_responses(image, maps, heading):
 
 
 def learning_curves(history, heading="Learning curves", best_epoch=None):
-    """Draw loss and accuracy of training (solid) and validation (dashed) for every epoch of `model.fit(...).history`.
-
-    A dotted line marks `best_epoch`, counted from 1.
-    """
+    """Draw loss and accuracy of training (solid) and validation (dashed) by epochs of `model.fit(...).history`."""
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
     if missing:
         remedy = "compile with metrics=['accuracy'] and fit with validation_data."
@@ -164,10 +161,8 @@ def _draw_prediction(picture, bars, image, probabilities, label):
     colours = np.where(np.arange(len(CLASS_NAMES)) == answer, colour, GREY)
     bars.barh(CLASS_NAMES, probabilities, color=colours)
     bars.invert_yaxis()
-    bars.set(xlim=(0, 1), xlabel="probability")
+    bars.set(xlim=(0, 1), xlabel="probability" if bars.get_subplotspec().is_last_row() else "")
     bars.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    if not bars.get_subplotspec().is_last_row():
-        bars.set_xlabel("")
     picture.imshow(_pixels(image))
     picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, loc="left")
     picture.set(xticks=[], yticks=[], anchor="N")

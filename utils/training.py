@@ -12,16 +12,16 @@ RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a straight line to its peak and falls in another one, in so many steps (batches).
+    """A learning rate that rises in a straight line to its peak and falls in another one, step by step.
 
     The peak lies at the part `peak_at` of all steps, between 0 and 1; `start` and `end` are parts of the peak.
-
     Source: Smith and Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates".
     """
 
     def __init__(self, peak, steps, peak_at=0.25, start=0.2, end=0.02):
         if steps < 1 or not 0 < peak_at < 1:
-            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {steps} and {peak_at}.")
+            found = f"{steps} and {peak_at}"
+            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {found}.")
         self.peak, self.steps, self.peak_at, self.start, self.end = peak, steps, peak_at, start, end
 
     def __call__(self, step):
@@ -35,11 +35,10 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def whitening_kernel(images, size=2, smallest=5e-4):
-    """A first convolution whose outputs are uncorrelated and of equal variance on patches of normalised images.
+    """A first convolution whose outputs are uncorrelated and of equal variance on normalised patches.
 
-    Each filter is an eigenvector of the patches' covariance, divided by the square root of its eigenvalue, to which
-    `smallest` is added so that noise is not blown up; its negative follows, since an activation cuts off one side.
-
+    Each filter is an eigenvector of the patches' covariance, divided by the root of its eigenvalue (and `smallest`, so
+    that noise is not blown up); its negative follows, since an activation cuts off one side.
     Source: Jordan 2024, section 3.2.
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
@@ -50,7 +49,7 @@ def whitening_kernel(images, size=2, smallest=5e-4):
 
 
 def whiten(model, images, count=5_000):
-    """Set the first convolution of a `fast_cnn` to `whitening_kernel` of the first uint8 images, and freeze it."""
+    """Set the first convolution of a `fast_cnn` to `whitening_kernel` of some images, and freeze it."""
     layer = model.get_layer("whitening")
     standardised = np.asarray(model.get_layer("standardising")(np.asarray(images[:count])), np.float32)
     kernel = whitening_kernel(standardised, size=layer.kernel_size[0])
@@ -60,10 +59,7 @@ def whiten(model, images, count=5_000):
 
 @keras.saving.register_keras_serializable("tutorial")
 class ShiftSGD(keras.optimizers.SGD):
-    """SGD that learns the shifts of batch normalisation `shift_factor` times as fast, and does not decay them.
-
-    Source: Jordan 2024, section 3.4.
-    """
+    """SGD that learns shifts `shift_factor` times as fast and does not decay them. Source: Jordan 2024, section 3.4."""
 
     def __init__(self, learning_rate, shift_factor=64.0, **options):
         super().__init__(learning_rate, **options)
@@ -72,7 +68,8 @@ class ShiftSGD(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         name = self._trainable_variables[self._get_variable_index(variable)].name
-        super().update_step(gradient, variable, learning_rate * (self.shift_factor if name == "beta" else 1))
+        factor = self.shift_factor if name == "beta" else 1
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
         return {**super().get_config(), "shift_factor": self.shift_factor}
@@ -83,7 +80,6 @@ def predict_views(model, images, views=6, batch_size=500):
 
     Images are uint8 (n, height, width, 3). One view is the image itself; two add its mirror image; six add both shifted
     by one pixel towards either corner, at half the weight.
-
     Source: Jordan 2024, section 3.5.
     """
     if views not in (1, 2, 6):
@@ -115,6 +111,6 @@ def load_run(name):
 
 def load_runs(name):
     """Read the records of one recipe of `models/train.py`, at least one, in the order of their seeds."""
-    endings = (path.stem.rpartition("seed")[2] for path in RUNS.glob(f"{name}-seed*.json"))
-    seeds = sorted(int(seed) for seed in endings if seed.isdecimal())  # not the copies that browsers call "… (1)"
+    endings = (path.stem.removeprefix(f"{name}-seed") for path in RUNS.glob(f"{name}-seed*.json"))
+    seeds = sorted(int(seed) for seed in endings if seed.isdecimal() and seed == str(int(seed)))  # copies have others
     return [load_run(f"{name}-seed{seed}") for seed in seeds or [0]]

@@ -265,10 +265,16 @@ def conditions(record, hardware):
     return f"{versions}; {hardware}; measured on: {record['data_source']}."
 
 
+def records(runs, name):
+    """The paths of records of this name with any seed, as `models/train.py` calls them; others are copies."""
+    paths = sorted(runs.glob(f"{name}-seed*.json"))
+    return [path for path in paths if re.fullmatch(r".+-seed(0|[1-9][0-9]*)", path.stem)]
+
+
 def trainings(runs):
     """The trainings in README.md that ended on the test images: one row a recipe, from the records in `runs`."""
     recipes, measured = {}, set()
-    for path in sorted(runs.glob("*-seed*.json")):
+    for path in records(runs, "*"):
         record = read_json(path)
         if "test_accuracy" in record:
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
@@ -299,13 +305,13 @@ def published(runs):
     views = max(record["test_accuracy"], key=int)
     one, most = (f"{record['test_accuracy'][number]:.2%}" for number in ("1", views))
     right = stored["test"].argmax(axis=1) == stored["test_labels"]
-    earlier = [path for part in PUBLISHED_PARTS for path in runs.glob(f"published-{part}-seed*.json")]
-    records = [*map(read_json, earlier), record]
-    after = {n: ", ".join(f"{100 * part['validation_accuracy'][n]:.1f}" for part in records) for n in ("1", views)}
+    earlier = [path for part in PUBLISHED_PARTS for path in records(runs, f"published-{part}")]
+    parts = [*map(read_json, earlier), record]
+    after = {n: ", ".join(f"{100 * part['validation_accuracy'][n]:.1f}" for part in parts) for n in ("1", views)}
     lines = [
         f"**{most}** of the {len(right):,} test images right with {views} test-time views, {one} with one; "
         f"{record['validation_accuracy'][views]:.2%} of the validation images with {views} views. "
-        f"Trained once, for {sum(part['epochs'] for part in records)} epochs in all its parts.",
+        f"Trained once, for {sum(part['epochs'] for part in parts)} epochs in all its parts.",
         f"Validation images right after each part, in per cent: {after['1']} with one view, "
         f"{after[views]} with {views}.",
     ]
