@@ -3,6 +3,9 @@
 import copy
 
 import numpy as np
+from PIL import Image
+
+from utils import photos
 
 from utils.data import CLASS_NAMES
 from utils.networks import build_model, count_flops
@@ -654,44 +657,27 @@ def _expected_report(expected_report):
 
 
 @_exercise("06.1")
-def _most_harmful(most_harmful):
-    for size, place in ((8, (8, 16)), (16, (16, 0))):
-        weights = np.ones((32, 32, 1))
-        weights[:size, :size] = -5
-        weights[place[0] : place[0] + size, place[1] : place[1] + size] = 3
-        image = np.full((32, 32, 3), 200, np.uint8)
-        answer = most_harmful(lambda picture, weights=weights: float((weights * picture).sum()), image, size)
-        if (image != 200).any():
-            return "The picture that was given is another one afterwards. Into which array are the squares painted?"
-        wrong = [
-            ((0, 0), "At this place a square changes the score most, but raises it."),
-            (place[::-1], "Row and column have changed places: the row comes first."),
-        ]
-        otherwise = "Expected the row and column where one square alone does most harm. Is there ever a second?"
-        if hint := _hint(answer, place, wrong, otherwise):
-            return hint
+def _my_way(my_way, guess):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 600), np.uint8)).convert("RGB")
+    for size in ((600, 400), (200, 500), (32, 32)):
+        pixels = my_way(Image.new("RGB", size, (200, 40, 90)))
+        if getattr(pixels, "dtype", None) != np.uint8 or pixels.shape != (32, 32, 3):
+            found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {np.shape(pixels)}"
+            return f"From {size[0]} × {size[1]} pixels came {found}; the network expects uint8 of shape (32, 32, 3)."
+        red, green, blue = pixels[8:24, 8:24].mean(axis=(0, 1))
+        if blue > red:
+            return "A red picture came back blue. In which order do the channels stand?"
+    if np.ptp(my_way(noise)[8:24, 8:24].mean(axis=-1)) > 120:
+        return "Fine noise stayed as rough as it was. Is each new pixel a mean of old ones, or one of them?"
+    photo = Image.effect_mandelbrot((600, 400), (-2, -1.2, 1, 1.2), 100).convert("RGB")
+    if any(np.array_equal(my_way(photo), photos.to_cifar_size(photo, how)) for how in photos.WAYS):
+        return "This gives the same pixels as one of the ways of section 2. What would you try that is not there?"
+    if not 0 <= float(guess) == int(guess):
+        return "The way is one of your own. The guess is a number of pictures: a whole one, from 0 on."
     return None
 
 
 @_exercise("06.2")
-def _undo(undo):
-    for logits in (np.array([4.0, 1, 0, 2, -1, 0.5, 0, 3, 1, -2]), np.array([0.2, 1.5, -1])):
-        right = np.exp(logits) / np.exp(logits).sum()
-        twice = np.exp(right) / np.exp(right).sum()
-        answer = np.asarray(_call(undo, twice), float)
-        if answer.shape != right.shape:
-            return f"For {len(right)} numbers, expected {len(right)} numbers; the shape here is {answer.shape}."
-        if np.allclose(answer, right, atol=2e-3):
-            continue
-        if _close(answer, twice):
-            return "The numbers come back as they were. Which function undoes e to the power of a number?"
-        if np.allclose(np.diff(answer), np.diff(right), atol=2e-3):
-            return "All differences are right, but the sum is not 1. Which change of all leaves those?"
-        return "Softmax of this does not give what went in. Undo its steps in turn, the last one first."
-    return None
-
-
-@_exercise("06.3")
 def _nearest_mean(nearest_mean):
     features = np.array([[6.0, 5], [0, 0], [0, 2], [0, 20], [8, 5], [10, 1], [2, 20]])
     labels = np.array([1, 0, 0, 2, 1, 0, 2])
@@ -727,7 +713,7 @@ def _nearest_mean(nearest_mean):
     return _hint(answer, to_means.argmin(axis=1), wrong, otherwise)
 
 
-@_exercise("06.4")
+@_exercise("06.3")
 def _choose_threshold(choose_threshold):
     familiar = np.arange(2.0, 12)
     strange = np.array([*np.linspace(0.1, 1.9, 14), 2.5, 3.5, 4.5, 6.5, 7.5, 8.5])
@@ -749,4 +735,24 @@ def _choose_threshold(choose_threshold):
         allowed = [outcome(other, strange_share) for other in familiar]
         if kept < max(kept for found, kept in allowed if found <= most):
             return f"{case} the threshold is too high: a lower one would do, and keep more of the familiar pictures."
+    return None
+
+
+@_exercise("06.4")
+def _most_harmful(most_harmful):
+    for size, place in ((8, (8, 16)), (16, (16, 0))):
+        weights = np.ones((32, 32, 1))
+        weights[:size, :size] = -5
+        weights[place[0] : place[0] + size, place[1] : place[1] + size] = 3
+        image = np.full((32, 32, 3), 200, np.uint8)
+        answer = most_harmful(lambda picture, weights=weights: float((weights * picture).sum()), image, size)
+        if (image != 200).any():
+            return "The picture that was given is another one afterwards. Into which array are the squares painted?"
+        wrong = [
+            ((0, 0), "At this place a square changes the score most, but raises it."),
+            (place[::-1], "Row and column have changed places: the row comes first."),
+        ]
+        otherwise = "Expected the row and column where one square alone does most harm. Is there ever a second?"
+        if hint := _hint(answer, place, wrong, otherwise):
+            return hint
     return None

@@ -8,10 +8,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from notebooks.checks import check
+from utils.photos import to_cifar_size
 
 RIGHT = "✅ right."
+
+
+class Several(tuple):
+    """More than one answer to the same exercise."""
+
+
 ANSWERS = {}  # by exercise: what a reader may answer, and after it a part of what the check says to that
 
 
@@ -85,14 +93,14 @@ def own_network(convolutions=(32, 32, 64, 64), classes=10):
 
 
 ANSWERS["02.1"] = [
-    ((own_network, 99_754), RIGHT),
-    ((partial(own_network, (32, 32, 64)), 161_130), "still three_conv_small"),
-    ((own_network, 161_130), "What does your change add"),
-    ((own_network, 99_754 - 330), "one more number besides its weights"),
-    ((own_network, 99_754 - 1_290), "one layer is missing"),
-    ((own_network, 1_000), "too few"),
-    ((own_network, 10**6), "too many"),
-    ((partial(own_network, classes=11), 99_754), "has the shape (2, 11)"),
+    (Several((own_network, 99_754)), RIGHT),
+    (Several((partial(own_network, (32, 32, 64)), 161_130)), "still three_conv_small"),
+    (Several((own_network, 161_130)), "What does your change add"),
+    (Several((own_network, 99_754 - 330)), "one more number besides its weights"),
+    (Several((own_network, 99_754 - 1_290)), "one layer is missing"),
+    (Several((own_network, 1_000)), "too few"),
+    (Several((own_network, 10**6)), "too many"),
+    (Several((partial(own_network, classes=11), 99_754)), "has the shape (2, 11)"),
 ]
 
 
@@ -369,36 +377,24 @@ ANSWERS["05.5"] = [
 ]
 
 
-def most_harmful(score, image, size, best=min, once=np.asarray, each=np.copy):
-    changes, image = {}, once(image)
-    for row, column in product(range(0, 33 - size, size), repeat=2):
-        hidden = each(image)
-        hidden[row : row + size, column : column + size] = (125, 123, 114)
-        changes[row, column] = score(hidden)
-    return best(changes, key=changes.get)
+def closer(photo, guess_size=(32, 32), resample=Image.Resampling.BOX):
+    side = min(photo.size) * 0.8
+    left, upper = (photo.width - side) / 2, (photo.height - side) / 2
+    return np.array(photo.resize(guess_size, resample, (left, upper, left + side, upper + side)))
 
 
 ANSWERS["06.1"] = [
-    (most_harmful, RIGHT),
-    (partial(most_harmful, each=np.asarray), "another one afterwards"),
-    (partial(most_harmful, once=np.copy, each=np.asarray), "Is there ever a second?"),
-    (partial(most_harmful, best=max), "but raises it"),
-    (lambda *arguments: most_harmful(*arguments)[::-1], "changed places"),
-]
-
-
-def undo(twice):
-    logarithms = np.log(twice)
-    return logarithms + (1 - logarithms.sum()) / len(twice)
-
-
-ANSWERS["06.2"] = [
-    (undo, RIGHT),
-    (lambda twice: np.round(undo(twice), 3).tolist(), RIGHT),
-    (lambda twice: twice, "as they were"),
-    (np.log, "the sum is not 1"),
-    (lambda twice: np.log(twice) / np.log(twice).sum(), "Undo its steps in turn"),
-    (lambda twice: undo(twice)[:2], "expected 10 numbers"),
+    (Several((closer, 18)), RIGHT),
+    (Several((lambda photo: to_cifar_size(photo) // 2, 3)), RIGHT),
+    (Several((to_cifar_size, 18)), "the same pixels as one of the ways"),
+    (Several((partial(to_cifar_size, how="pad"), 18)), "the same pixels as one of the ways"),
+    (Several((lambda photo: closer(photo, (64, 64)), 18)), "expects uint8 of shape (32, 32, 3)"),
+    (Several((lambda photo: closer(photo) / 255, 18)), "float64 of shape"),
+    (Several((lambda photo: Image.fromarray(closer(photo)), 18)), "the network expects"),
+    (Several((lambda photo: closer(photo)[..., ::-1], 18)), "A red picture came back blue"),
+    (Several((partial(closer, resample=Image.Resampling.NEAREST), 18)), "one of them?"),
+    (Several((closer, -1)), "a whole one"),
+    (Several((closer, 0.9)), "a whole one"),
 ]
 
 
@@ -414,7 +410,7 @@ def nearest(features, labels, new, **options):
     return distances(features, labels, new, **options).argmin(axis=1)
 
 
-ANSWERS["06.3"] = [
+ANSWERS["06.2"] = [
     (nearest, RIGHT),
     (partial(nearest, order=1), RIGHT),
     (lambda features, labels, new: np.zeros(len(new), int), "the same class"),
@@ -435,7 +431,7 @@ def choose_threshold(familiar, strange, strange_share, most):
             return threshold
 
 
-ANSWERS["06.4"] = [
+ANSWERS["06.3"] = [
     (choose_threshold, RIGHT),
     (lambda *arguments: float(choose_threshold(*arguments)) - 0.01, RIGHT),
     (lambda familiar, strange, share, most: np.quantile(strange, 1 - most), "When need it be higher?"),
@@ -445,12 +441,30 @@ ANSWERS["06.4"] = [
 ]
 
 
+def most_harmful(score, image, size, best=min, once=np.asarray, each=np.copy):
+    changes, image = {}, once(image)
+    for row, column in product(range(0, 33 - size, size), repeat=2):
+        hidden = each(image)
+        hidden[row : row + size, column : column + size] = (125, 123, 114)
+        changes[row, column] = score(hidden)
+    return best(changes, key=changes.get)
+
+
+ANSWERS["06.4"] = [
+    (most_harmful, RIGHT),
+    (partial(most_harmful, each=np.asarray), "another one afterwards"),
+    (partial(most_harmful, once=np.copy, each=np.asarray), "Is there ever a second?"),
+    (partial(most_harmful, best=max), "but raises it"),
+    (lambda *arguments: most_harmful(*arguments)[::-1], "changed places"),
+]
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer", "said"),
     [(exercise, *case) for exercise, cases in ANSWERS.items() for case in cases],
 )
 def test_right_answers_are_right_in_any_form_and_usual_wrong_ones_get_their_own_hint(exercise, answer, said, capsys):
-    check(exercise, *(answer if isinstance(answer, tuple) else [answer]))
+    check(exercise, *(answer if isinstance(answer, Several) else [answer]))
     printed, errors = capsys.readouterr()
     verdict = f"Exercise {exercise}: {RIGHT if said == RIGHT else 'not yet. '}"
     assert printed.startswith(verdict) and said in printed and printed.count("\n") == 1 and errors == ""
