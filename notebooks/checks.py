@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from utils import photos
-
 from utils.data import CLASS_NAMES
 from utils.networks import build_model, count_flops
 
