@@ -35,7 +35,6 @@ def style():
 def every_figure():
     yield plotting.image_grid(IMAGES, [CLASS_NAMES[label] for label in LABELS], heading="Fifteen images")
     yield plotting.image_grid(IMAGES[:12], list("abcdefghijkl"), columns=12, heading="Twelve filters", size=0.69)
-    yield plotting.filter_responses(IMAGE, {"a map": IMAGE[..., 0] / 255}, "One filter")
     yield plotting.learning_curves(HISTORY, best_epoch=1)
     yield plotting.prediction(IMAGE, PROBABILITIES[0], 3)
     yield plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS)
@@ -94,12 +93,6 @@ def test_learning_curves_tell_training_from_validation_without_colour_and_mark_t
     assert [len(axis.lines) for axis in plotting.learning_curves(HISTORY).axes] == [2, 2]
 
 
-def test_filter_responses_share_one_scale_around_zero():
-    maps = {"small": np.array([[0.0, 0.5]]), "large": np.array([[-2.0, 1.0]])}
-    figure = plotting.filter_responses(IMAGE, maps, "Two filters")
-    assert [axis.images[0].get_clim() for axis in figure.axes[1:3]] == [(-2, 2), (-2, 2)]
-
-
 @pytest.mark.parametrize("label, verdict, colour", [(3, "right", plotting.BLUE), (5, "wrong", plotting.VERMILLION)])
 def test_right_and_wrong_differ_by_a_word_and_by_colour(label, verdict, colour):
     probabilities = np.full(10, 0.01)
@@ -126,7 +119,6 @@ def test_sliders_that_cannot_be_moved_draw_once_or_at_their_ends(still, drawn, m
         (lambda: plotting.image_grid([], []), "0 images, 0 captions"),
         (lambda: plotting.image_grid(IMAGES[:1] / 255, ["a"]), r"uint8 .* found float64 \(32, 32, 3\)"),
         (lambda: plotting.image_grid([IMAGES], ["a"]), r"found uint8 \(15, 32, 32, 3\)"),
-        (lambda: plotting.filter_responses(IMAGE, {"all": IMAGE / 255}, ""), r"all: .* found \(32, 32, 3\)"),
         (lambda: plotting.learning_curves({"loss": [1.0]}), "no accuracy, val_loss, val_accuracy"),
         (lambda: plotting.learning_curves(HISTORY, best_epoch=0), "best_epoch=0: .* 2 epochs, counted from 1"),
         (lambda: plotting.prediction(IMAGE, np.linspace(-3, 5, 10), 3), "from 0 to 1, found .* -3 to 5; .*softmax"),

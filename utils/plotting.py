@@ -78,27 +78,6 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
     return figure
 
 
-def filter_responses(image, maps, heading):
-    """Show an image beside what filters make of it, all maps in one scale with zero in its middle.
-
-    The image is uint8 (height, width, 3); maps are a dict from a caption to a float array (rows, columns).
-    """
-    for caption, values in maps.items():
-        if np.ndim(values) != 2:
-            raise ValueError(f"{caption}: expected one map of shape (rows, columns), found {np.shape(values)}.")
-    largest = max(np.abs(values).max() for values in maps.values())
-    panels = {"the image": _pixels(image), **maps}
-    figure, axes = _panels(len(panels), columns=min(3, len(panels)), height=3)
-    for axis, (caption, values) in zip(axes, panels.items(), strict=True):
-        drawn = axis.imshow(values, cmap="cividis", vmin=-largest, vmax=largest)
-        axis.set(title=caption, xlabel="column", ylabel="row")
-        axis.set(xticks=[0, values.shape[1] - 1], yticks=[0, values.shape[0] - 1])
-    bar = {"location": "bottom", "shrink": 0.6, "aspect": 30, "ticks": plt.MaxNLocator(5)}
-    figure.colorbar(drawn, ax=axes, label="output of the filter", **bar)
-    figure.suptitle(heading)
-    return figure
-
-
 def learning_curves(history, heading="Learning curves", best_epoch=None):
     """Draw loss and accuracy of training (solid) and validation (dashed) by epochs of `model.fit(...).history`."""
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
