@@ -249,14 +249,14 @@ def convolutions(*widths, outputs=10):
 
 
 ANSWERS["04.2"] = [
-    ((lambda: convolutions(64, 64, 128), 3.6), RIGHT),
-    ((lambda: convolutions(64, 64, 128), 3.4), RIGHT),
-    ((lambda: convolutions(64, 64, 128), 2), "grow by more than 2"),
-    ((lambda: convolutions(64, 64, 128), 8), "grow by less than 8"),
-    ((lambda: convolutions(64, 64, 128), 2.33), "parameters grow by 2.33"),
-    ((lambda: convolutions(32, 32, 64), 1.0), "as often as before"),
-    ((lambda: convolutions(64, 64, 128, outputs=5), 3.6), "ten logits"),
-    ((lambda: None, 2), "`return` may be missing"),
+    (Several((lambda: convolutions(64, 64, 128), 3.6)), RIGHT),
+    (Several((lambda: convolutions(64, 64, 128), 3.4)), RIGHT),
+    (Several((lambda: convolutions(64, 64, 128), 2)), "grow by more than 2"),
+    (Several((lambda: convolutions(64, 64, 128), 8)), "grow by less than 8"),
+    (Several((lambda: convolutions(64, 64, 128), 2.33)), "parameters grow by 2.33"),
+    (Several((lambda: convolutions(32, 32, 64), 1.0)), "as often as before"),
+    (Several((lambda: convolutions(64, 64, 128, outputs=5), 3.6)), "ten logits"),
+    (Several((lambda: None, 2)), "`return` may be missing"),
 ]
 ANSWERS["04.3"] = [
     (lambda gradients, counts: np.average(gradients, axis=0, weights=counts), RIGHT),
