@@ -67,7 +67,7 @@ def test_the_unpacked_zip_runs_with_an_empty_home(room):
     end = next(number for number, cell in enumerate(notebook.cells) if cell.id == "one-pixel")
     notebook.cells = notebook.cells[:end]
     path.write_text(sync.notebook_text(notebook), encoding="utf-8")
-    assert room.run_notebook(sys.executable, path.name).startswith("4 passed")
+    assert room.run_notebook(sys.executable, path.name).startswith("6 passed")
 
 
 def test_jupyterlab_starts_from_the_unpacked_zip_or_it_is_said(room, capsys):

@@ -83,7 +83,7 @@ def test_a_deeper_notebook_is_linked_from_its_core_notebook_and_leads_back_and_o
     back += "[02 · Adding →](../02_adding.ipynb)"
     assert source(root, hand, "navigation") == f"{back}\n\nDeeper: [On fingers](01_on_fingers.ipynb)"
     assert f"OWNER/REPO/blob/main/{fingers})" in source(root, fingers, "title")
-    assert "About 5 minutes for you." in source(root, fingers, "title")
+    assert "Your minutes: about 5." in source(root, fingers, "title")
     rows = [line for line in read(root, "README.md").splitlines() if line.startswith("| [")]
     assert rows[1].startswith(f"| [↳ By hand]({hand}) | By hand a little | 5 |")
     assert [line.split("(")[1].split(")")[0] for line in rows] == [FIRST, hand, fingers, SECOND]

@@ -172,8 +172,8 @@ def title_cell(entries, entry):
     in_class, in_full = minutes(entry)
     return (
         f"# {entry.name}\n\n{badge(entry)}\n\n{navigation(entries, entry)}\n\n"
-        f"About {entry.learner_minutes} minutes for you. Minutes to run on two CPU cores: {in_class} in the class "
-        f"profile, {in_full} in the full one. Runtime to choose in Colab: {entry.runtime}."
+        f"Your minutes: about {entry.learner_minutes}. To run on two CPU cores: {in_class} (class profile), {in_full} "
+        f"(full). Runtime in Colab: {entry.runtime}."
     )
 
 
