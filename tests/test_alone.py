@@ -1,11 +1,12 @@
-"""Each notebook, opened alone in an empty folder as Colab opens it, clones the series and runs to its end."""
+"""Each core notebook and a deeper one, opened alone in an empty folder as in Colab, clone the series and run."""
 
 import nbformat
 import pytest
 
 from tests.tools import run, sync
 
-NOTEBOOKS = sync.notebook_paths(sync.PROJECT)
+PATHS = sync.notebook_paths(sync.PROJECT)
+NOTEBOOKS = [path for path in PATHS if path.parent.name != "deeper"] + PATHS[1:2]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
