@@ -41,8 +41,11 @@ def sliders(draw, **values):
         draw(**{name: options[-1]})
     if still:
         return draw()
-    start = {name: {"value": parameters[name].default, "continuous_update": False} for name in values}
-    interact(draw, **{name: SelectionSlider(options=options, **start[name]) for name, options in values.items()})
+    interact(draw, **{name: _slider(values[name], parameters[name].default) for name in values})
+
+
+def _slider(options, start):
+    return SelectionSlider(options=options, value=start, continuous_update=False)
 
 
 def _panels(count, columns, height, width=WIDTH):

@@ -112,7 +112,7 @@ def read_entry(path, published):
     number = path.name[:2] + (" deeper" if place else "")
     cell = find_cell(notebook, "title")
     title, facts = cell.source.split("\n")[0] if cell else "", notebook.metadata.get("tutorial", {})
-    complete = facts.get("summary") and {*facts.get("minutes", {})} == {"class", "full"}
+    complete = all(map(facts.get, ("summary", "learner_minutes"))) and {*facts.get("minutes", {})} == {"class", "full"}
     if not complete or facts.get("runtime") not in ACCELERATORS or not re.fullmatch(rf"# {number} · \S.*", title):
         raise ValueError(
             f"{path.name}: expected a cell `title` beginning with `# {number} · `, and metadata.tutorial with summary, "
@@ -121,7 +121,11 @@ def read_entry(path, published):
         )
     colab = f"https://colab.research.google.com/github/{published}/notebooks/{place}{path.name}"
     name, slowest = title.removeprefix("# "), facts.get("slowest", {})
-    return Entry(path, name, facts.summary, facts.runtime, facts.minutes, colab, slowest, facts.get("learner_minutes"))
+    return Entry(path, name, facts.summary, facts.runtime, facts.minutes, colab, slowest, facts.learner_minutes)
+
+
+def core_of(entries):
+    return [entry for entry in entries if entry.is_core]
 
 
 def solutions_entry(entry):
@@ -157,7 +161,7 @@ def navigation(entries, entry):
 
     Before a deeper notebook stands the core notebook that leads to it.
     """
-    folder, core = entry.path.parent, [other for other in entries if other.is_core]
+    folder, core = entry.path.parent, core_of(entries)
     before = [e for e in core if e.number < entry.number or (e.number == entry.number and not entry.is_core)]
     after = [e for e in core if e.number > entry.number]
     links = [e.link(folder, f"← {e.name}") for e in before[-1:]]
@@ -226,7 +230,7 @@ def class_table(entries):
 
 
 def core_minutes(timed):
-    return sum(entry.minutes["class"] for entry in timed if entry.is_core)
+    return sum(entry.minutes["class"] for entry in core_of(timed))
 
 
 def missed_limits(timed):
@@ -248,8 +252,8 @@ def missed_limits(timed):
 def results(entries):
     """The results in README.md: what the cells of `RESULTS` printed in the saved run."""
     quoted = []
-    for entry in entries:
-        if text := entry.is_core and printed(entry, *RESULTS.get(entry.number, ())).strip():
+    for entry in core_of(entries):
+        if text := printed(entry, *RESULTS.get(entry.number, ())).strip():
             link = entry.link(entry.root)
             quoted.append(f"{link}, one training, as its saved run printed it:\n\n```text\n{text}\n```")
     return "\n\n".join(quoted)

@@ -39,8 +39,7 @@ def read_entries(root):
 
 def solutions_entries(entries):
     """The same about those solutions that are there, one a core notebook."""
-    wanted = [parts.solutions_entry(entry) for entry in entries if entry.is_core]
-    return [solutions for solutions in wanted if solutions.path.exists()]
+    return [solutions for solutions in map(parts.solutions_entry, parts.core_of(entries)) if solutions.path.exists()]
 
 
 def read_settings(root):
@@ -115,8 +114,8 @@ def plan(root):
         if (root / name).exists():
             changes += content_change(root / name, between(root / name, generated), "the part between the markers")
     for name, (number, cell) in parts.FIGURES.items():
-        for entry in entries:
-            if entry.is_core and entry.number == number and (picture := parts.figure(entry, cell)):
+        for entry in parts.core_of(entries):
+            if entry.number == number and (picture := parts.figure(entry, cell)):
                 changes += content_change(root / name, picture, f"the figure of cell `{cell}` in {entry.path.name}")
     changes += content_change(root / "colab_badges.md", parts.badge_page(entries, repository), "the whole page")
     if measured:
@@ -152,7 +151,7 @@ def findings(root):
     """One line for each thing that differs from what `make sync` would write, or that leads nowhere."""
     found = [f"{path.relative_to(root).as_posix()}: {what}: run `make sync`" for path, _, what in plan(root)]
     entries = read_entries(root)
-    numbers = [entry.number for entry in entries if entry.is_core]
+    numbers = [entry.number for entry in parts.core_of(entries)]
     if numbers != [f"{number:02}" for number in range(1, len(numbers) + 1)]:
         found.append(f"expected the notebooks to be numbered 01, 02, …, found {', '.join(numbers)}")
     alone = [entry.path.name for entry in entries if entry.number not in numbers]
