@@ -30,7 +30,7 @@ _ROWS = {"train": slice(0, 45_000), "validation": slice(45_000, 50_000), "test":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cifar10:
-    """Read-only images, uint8 (n, 32, 32, 3), labels, int32 (n,): positions in `CLASS_NAMES`, and what they are."""
+    """Read-only images, uint8 (n, 32, 32, 3), and labels, int32 (n,): positions in `CLASS_NAMES`, of a `source`."""
 
     x_train: np.ndarray
     y_train: np.ndarray

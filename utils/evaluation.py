@@ -8,7 +8,9 @@ def calibration_error(labels, probabilities, bins=15):
     """Expected calibration error: by how much confidence and accuracy differ, averaged over all images.
 
     Even for perfect probabilities, (n, 10), it is above 0: compare only figures from as many bins and images.
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+
+    Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017,
+    "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
     probabilities = np.asarray(probabilities, float)
     if not are_probabilities(probabilities):

@@ -150,7 +150,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("tutorial")
 class IdentityStart(keras.initializers.Initializer):
-    """Start as the identity: the first filters pass their channel on (section 3.3 of the same source)."""
+    """Start as the identity: the first filters pass their channel on, the others are random.
+
+    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.3, arXiv 2404.00498.
+    """
 
     def __init__(self, seed=None):
         self.seed = seed

@@ -149,7 +149,8 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
     picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size. The
     score, "energy" (its negative) or "confidence", is higher for what looks known; below the threshold nothing is.
-    Returns a DataFrame, one row a picture, unreadable ones last, with the reason.
+    Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess,
+    score, known (with a threshold), the probability of every class, and the reason where one is unreadable.
     """
     if score not in ("energy", "confidence"):
         raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")

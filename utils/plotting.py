@@ -82,7 +82,10 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
 
 
 def learning_curves(history, heading="Learning curves", best_epoch=None):
-    """Draw loss and accuracy of training (solid) and validation (dashed) by epochs of `model.fit(...).history`."""
+    """Draw loss and accuracy of training (solid) and validation (dashed) by epochs of `model.fit(...).history`.
+
+    A dotted line marks `best_epoch`, counted from 1.
+    """
     missing = [key for key in ("loss", "accuracy", "val_loss", "val_accuracy") if key not in history]
     if missing:
         remedy = "compile with metrics=['accuracy'] and fit with validation_data."
