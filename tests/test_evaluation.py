@@ -22,6 +22,16 @@ def sample():
     return (cumulated < generator.random((len(logits), 1))).sum(axis=1).clip(max=9), logits
 
 
+def test_a_share_is_written_with_the_interval_of_wilson():
+    z, share, count = 1.959964, 0.9, 50  # the formula of 1927, by hand
+    middle, half = share + z**2 / 2 / count, z * np.sqrt(share * (1 - share) / count + (z / 2 / count) ** 2)
+    ends = [(middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)]
+    assert evaluation.wilson(45, 50) == pytest.approx(ends, abs=1e-6)
+    assert evaluation.with_interval(45, 50) == "90.0% (78.6% to 95.7%)"
+    assert evaluation.with_interval(np.int64(45), np.int64(50), digits=0) == "90% (79% to 96%)"
+    assert evaluation.with_interval(0, 0) == "0.0% (0.0% to 100.0%)"
+
+
 def test_a_confidence_on_a_border_belongs_to_the_lower_bin():
     probabilities = [[0.5, 0.25, 0.25], [0.6, 0.2, 0.2], [0.1, 0.2, 0.7], [1, 0, 0]]
     error = evaluation.calibration_error([0, 1, 2, 0], probabilities, bins=4)

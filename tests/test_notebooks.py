@@ -46,6 +46,19 @@ def test_the_core_notebooks_together_are_read_in_three_sittings():
     assert sum(form.count_words(text) for text in texts) <= 10_000
 
 
+def test_the_code_that_the_series_teaches_is_shown():
+    names = {
+        "pipelines": "make_dataset flip crop cutout jitter mixup",
+        "training": "Triangular whiten whitening_kernel ShiftSGD predict_views",
+        "networks": "fast_cnn IdentityStart",
+        "evaluation": "wilson calibration_error energy",
+        "photos": "to_cifar_size",
+    }
+    cells = [cell for entry in ENTRIES for cell in parts.read_notebook(entry.path).cells]
+    shown = [cell.metadata.tutorial.shows for cell in cells if "shows" in cell.metadata.get("tutorial", {})]
+    assert sorted(shown) == sorted(f"utils.{room}.{name}" for room, text in names.items() for name in text.split())
+
+
 @pytest.fixture
 def good(tmp_path):
     """A notebook without fault, as make sync and make publish leave it."""

@@ -2,7 +2,7 @@
 
 photos        a reader's picture, from wherever it is, to 32×32 pixels and to its answer                06
 plotting      figures that two notebooks or more draw                                                   01 to 06
-evaluation    calibration, and a score by which to say 'I do not know'                                  05, 06
+evaluation    shares with intervals, calibration, a score by which to say 'I do not know'              05, 06
 training      learning-rate schedule, whitened start, several views of an image, records of trainings   03 to 06
 pipelines     arrays to shuffled, augmented batches                                                     01 to 04
 networks      the networks by name, the published one with its weights                                  02 to 06

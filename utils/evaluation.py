@@ -1,7 +1,18 @@
-"""What scikit-learn and SciPy lack: calibration error, temperature, and a score by which to say 'I do not know'."""
+"""What scikit-learn and SciPy lack: shares with intervals, calibration, and a score by which to say 'I do not know'."""
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special, stats
+
+
+def wilson(hits, count):
+    """The 95% interval of the share hits / count by Wilson 1927: low and high; 0 and 1 where nothing is counted."""
+    return stats.binomtest(int(hits), int(count)).proportion_ci(method="wilson") if count else (0.0, 1.0)
+
+
+def with_interval(hits, count, digits=1):
+    """Write the share hits / count and, in brackets, its interval by `wilson`."""
+    low, high = wilson(hits, count)
+    return f"{hits / max(count, 1):.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 
 def calibration_error(labels, probabilities, bins=15):
@@ -29,7 +40,7 @@ def fit_temperature(labels, logits):
     0.05 or 20 where there is no best one.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
-    logits, labels = _check_logits("fit_temperature", logits), np.ravel(labels)
+    logits, labels = check_logits("fit_temperature", logits), np.ravel(labels)
 
     def loss(log_temperature):
         log_probabilities = special.log_softmax(logits / np.exp(log_temperature), axis=1)
@@ -40,7 +51,7 @@ def fit_temperature(labels, logits):
 
 def energy(logits):
     """The score of Liu et al. 2020 (arXiv 2010.03759): low where some class fits, high where none does."""
-    return -special.logsumexp(_check_logits("energy", logits), axis=1)
+    return -special.logsumexp(check_logits("energy", logits), axis=1)
 
 
 def are_probabilities(rows):
@@ -48,7 +59,7 @@ def are_probabilities(rows):
     return (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, rtol=0, atol=0.01)
 
 
-def _check_logits(caller, logits):
+def check_logits(caller, logits):
     logits = np.asarray(logits, float)
     finite = np.isfinite(logits).all()
     if not finite or are_probabilities(logits):

@@ -134,7 +134,7 @@ def to_cifar_size(image, how="crop"):
     """
     if how not in WAYS:
         raise ValueError(f"to_cifar_size: expected how to be one of {', '.join(WAYS)}; found {how!r}.")
-    image = _from_array(image) if hasattr(image, "shape") else load_image(image)
+    image = from_array(image) if hasattr(image, "shape") else load_image(image)
     if how == "crop":
         return np.array(ImageOps.fit(image, (32, 32), Image.Resampling.LANCZOS))
     size = [32 if how == "squash" else max(1, round(32 * side / max(image.size))) for side in image.size]
@@ -264,7 +264,7 @@ def _plain(image):
     return image.convert("RGB")
 
 
-def _from_array(pixels):
+def from_array(pixels):
     pixels = np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
         found = f"{pixels.dtype} of shape {pixels.shape}" + (f" up to {pixels.max():.3g}" if pixels.size else "")

@@ -41,20 +41,9 @@ def sliders(draw, **values):
         draw(**{name: options[-1]})
     if still:
         return draw()
-    interact(draw, **{name: _slider(values[name], parameters[name].default) for name in values})
-
-
-def _slider(options, start):
-    return SelectionSlider(options=options, value=start, continuous_update=False)
-
-
-def _panels(count, columns, height, width=WIDTH):
-    """Return a Figure, `width` inches wide, with `count` Axes in rows of `columns`, each row `height` inches high."""
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, rows * height + 0.5), squeeze=False)
-    for axis in axes.flat[count:]:
-        axis.remove()
-    return figure, axes.flat[:count]
+    for name, options in values.items():
+        values[name] = SelectionSlider(options=options, value=parameters[name].default, continuous_update=False)
+    interact(draw, **values)
 
 
 def _pixels(image):
@@ -71,8 +60,11 @@ def image_grid(images, captions, columns=5, heading="", size=1.6):
     if not len(images) == len(captions) > 0:
         raise ValueError(f"expected a caption for each image, found {len(images)} images, {len(captions)} captions.")
     pixels = [_pixels(image) for image in images]
-    figure, axes = _panels(len(pixels), columns, height=size + 0.3, width=columns * size)
-    for axis, image, caption in zip(axes, pixels, captions, strict=True):
+    rows = -(-len(pixels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.3) + 0.5), squeeze=False)
+    for axis in axes.flat[len(pixels) :]:
+        axis.remove()
+    for axis, image, caption in zip(axes.flat, pixels, captions, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)  # a white image would look like none

@@ -1,6 +1,7 @@
 """The pages of `make run` in a browser without network."""
 
 import shutil
+from itertools import pairwise
 
 import nbformat
 import pytest
@@ -60,19 +61,26 @@ def test_pages_show_all_figures_and_folded_answers_and_need_no_network(build, pa
             assert page.locator("details").count() == sum(cell.source.count("<details") for cell in cells)
 
 
-def test_the_index_leads_to_every_page_and_each_page_to_the_next(build, page, complaints):
-    names = sorted(path.stem for path in build.glob("*.ipynb"))
+def test_the_index_leads_to_every_page_and_each_page_to_its_neighbours(build, page, complaints):
+    names = [path.stem for path in sync.notebook_paths(sync.PROJECT)]
     page.goto((build / "index.html").as_uri())
     links = page.locator("td a")
     assert [link.get_attribute("href") for link in links.all()] == [f"{name}.html" for name in names]
     titles = links.all_inner_texts()
-    for position, title in enumerate(titles):
-        page.goto((build / "index.html").as_uri())
-        links.nth(position).click()
-        assert page.locator("h1").first.inner_text().startswith(title)
-        if position + 1 < len(titles):
-            page.locator("a", has_text=f"{titles[position + 1]} →").last.click()
-            assert page.locator("h1").first.inner_text().startswith(titles[position + 1])
+
+    def go(start, clicked, end):
+        page.goto(f"{build.as_uri()}/{names[titles.index(start)]}.html")
+        page.locator("a", has_text=clicked).last.click()
+        assert page.locator("h1").first.inner_text().startswith(end)
+
+    core = [title for title in titles if "deeper" not in title]
+    for before, after in pairwise(core):
+        go(before, f"{after} →", after)
+        go(after, f"← {before}", before)
+    for title in {*titles} - {*core}:
+        above = next(name for name in core if name[:2] == title[:2])
+        go(above, title.partition(" · ")[2], title)
+        go(title, f"← {above}", above)
     assert complaints == []
 
 
