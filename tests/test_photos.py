@@ -414,7 +414,7 @@ def slowly(image):
     time.sleep(0.5)
     return image.convert("RGB")
 
-photos._plain = slowly
+photos._on_white = slowly
 signal.signal(signal.SIGINT, signal.default_int_handler)
 photos.gather({number: photos.Image.new("RGB", (8, 8)) for number in range(100)})
 """)

@@ -1,6 +1,8 @@
 """A reader's own picture, from wherever it is, to the pixels a model sees and to its answer."""
 
 import contextlib
+import functools
+import importlib
 import os
 import re
 import struct
@@ -11,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
 import requests
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from scipy.special import softmax
 
 from utils import download, machine
@@ -24,20 +27,33 @@ from utils.evaluation import are_probabilities, energy
 from utils.networks import PIXEL_MEAN
 from utils.training import predict_views
 
-MOST_BYTES = 20_000_000
-MOST_PIXELS = 50_000_000
+with contextlib.suppress(ImportError):  # Colab has none; a HEIC photo is then refused with the line that installs it
+    importlib.import_module("pi_heif").register_heif_opener()
+
+MOST_BYTES = 40_000_000
+MOST_PIXELS = 51_000_000  # phones have up to 8,192 × 6,144
 MOST_PARTS, MOST_READS = 5_000, 1_000_000
 WAYS = ("crop", "squash", "pad")
 PAD_COLOUR = tuple(round(mean) for mean in PIXEL_MEAN)  # the least telling colour
 
 _PATH, _BYTES = str | os.PathLike, bytes | bytearray | memoryview
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_ENDINGS = set(".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .svg".split())
+Image.init()
+_FORMATS = [name for name in "JPEG PNG WEBP GIF BMP TIFF HEIF AVIF JPEG2000".split() if name in Image.OPEN]
+_ENDINGS = set(".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .jp2 .svg".split())
+_TURNED = dict(enumerate(map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))  # by the number that a camera notes
 _AGAIN, _CONVERT = "save or download it again", "save it as JPEG or PNG"
+_IPHONE = "Settings > Camera > Formats > Most Compatible"
+_HEIC = _AGAIN if "HEIF" in Image.OPEN else f"pip install pi-heif, or {_CONVERT} (on an iPhone: {_IPHONE})"
 _NO_PICTURE = {  # what bytes are that are no picture, by how they begin, and what to do about it
     rb"\Z": ("nothing, 0 bytes", _AGAIN),
-    rb"\xff\xd8|\x89PNG|RIFF|GIF8|BM|II\*\0|MM\0\*": ("only the beginning of one, or a damaged one", _AGAIN),
-    rb"....ftyp": ("a HEIC or AVIF photo, or a film", _CONVERT),
+    rb"II[*+]\0|MM\0[*+]": ("a TIFF that is damaged or of a rare kind", _CONVERT),
+    rb"\xff\xd8|\x89PNG|RIFF.{4}WEBP|GIF8|BM|\0\0\0\x0cjP": ("only the beginning of one, or a damaged one", _AGAIN),
+    rb".{4}ftyp(hei|hev|mif1|msf1)": ("a HEIC photo that cannot be read", _HEIC),
+    rb".{4}ftypavi": ("an AVIF photo, damaged or too new for this Pillow", _CONVERT),
+    rb".{4}ftyp": ("a film", "give one picture of it"),
+    rb"PK\x03\x04|\x1f\x8b|Rar!|7z": ("an archive", "unpack it and give the folder"),
+    rb"%PDF": ("a PDF", "save its page or picture as JPEG or PNG"),
+    rb"\x00\x00\x01\x00": ("an icon", _CONVERT),
     rb".{,1000}<svg": ("an SVG drawing", _CONVERT),
     rb"\W*(?i:<(!doc|html|head|script))": ("a web page", "open it and take the address of the picture itself"),
     rb"[^\0-\x08\x0e-\x1f]{,1000}\Z": ("text", "give the picture itself"),
@@ -67,16 +83,18 @@ class Pictures(dict):
 
 
 def load_image(source, *, seconds=10, longest_side=MOST_PIXELS, given_up=None):
-    """Read one picture (JPEG, PNG, WebP, GIF, BMP or TIFF): RGB, upright, on white, the first of several.
+    """Read one picture (JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, JPEG 2000): RGB, upright, on white, in sRGB.
 
-    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image. A host may take `seconds` to
-    answer, and the picture to arrive; sides above `longest_side` are reduced to so many pixels; nothing is decoded once
-    the event `given_up` is set. Of 16-bit pixels 65,535 becomes 255; 32-bit ones are stretched from least to most.
+    It may be a path, an address, bytes, a file opened in binary mode, or a PIL image, which is turned only as it comes
+    from a file. A host may take `seconds` to answer, and the picture to arrive; sides above `longest_side` are reduced
+    to so many pixels; nothing is decoded once the event `given_up` is set. Of several pictures the first is taken; of
+    16-bit pixels 65,535 becomes 255; 32-bit ones are stretched from least to most.
     What cannot be read raises a FileNotFoundError or a ValueError that says why.
     """
     content = b"" if isinstance(source, Image.Image) else _read(source, seconds)
     if len(content) > MOST_BYTES:
         raise _refusal(source, f"at most {MOST_BYTES / 1e6:.0f} MB", "more", f"{_CONVERT} in a smaller size")
+    expected, remedy = f"1 to {MOST_PIXELS:,} pixels", f"{_CONVERT} in another size"
     pieces = _Pieces(content)
     pieces.count = _parts(content) * MOST_READS // MOST_PARTS
     try:
@@ -85,8 +103,11 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS, given_up=None):
                 raise InterruptedError
             image = source if isinstance(source, Image.Image) else Image.open(pieces, formats=_FORMATS)
             found = f"{image.width:,}×{image.height:,}"
-            if 0 < image.width * image.height <= MOST_PIXELS:
-                image = _plain(ImageOps.exif_transpose(image))
+            if rare := _rare_kind(getattr(image, "tag_v2", {})):
+                expected, found, remedy = "a TIFF of a common kind", rare, _CONVERT
+            elif 0 < image.width * image.height <= MOST_PIXELS:
+                for step in (_upright, _eight_bits, _in_srgb, _on_white):
+                    image = step(image)  # not within each other, so that two of them at most are in memory
                 image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
                 return image
     except Image.DecompressionBombError:
@@ -97,9 +118,11 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS, given_up=None):
     except Exception as error:  # Pillow's readers let many kinds through
         if pieces.count > MOST_READS:
             raise _refusal(source, "few scans, strips, tiles, runs or notes", "more", _CONVERT) from error
+        if "closed" in str(error):
+            raise _refusal(source, "an open picture", "a closed one", "open it again, or give its path") from error
         found = f"a damaged one ({str(error) or type(error).__name__})"
         raise _refusal(source, "a whole picture", found, _AGAIN) from error
-    raise _refusal(source, f"1 to {MOST_PIXELS:,} pixels", found, f"{_CONVERT} in another size")
+    raise _refusal(source, expected, found, remedy)
 
 
 def gather(choice, *, seconds=10):
@@ -155,6 +178,9 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
     if score not in ("energy", "confidence"):
         raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")
     files, pixels = _files_and_pixels(images, how)
+    if (size := getattr(model, "input_shape", pixels.shape)[1:]) != pixels.shape[1:]:
+        remedy = "train one for this size, as notebook 03 does"
+        raise _refusal("classify", "a model for images of shape (32, 32, 3)", f"one for {size}", remedy)
     logits = _checked(predict_views(model, pixels, views, batch_size=1_000), class_names)
     probabilities = softmax(logits, axis=1)
     ranked = np.array(class_names, object)[probabilities.argsort(axis=1)]
@@ -181,9 +207,12 @@ def _name(source):
 
 def _sources(choice):
     """What a reader chose, as a dict from name to what `load_image` reads."""
-    if isinstance(choice, _PATH) and os.path.isdir(os.path.expanduser(choice)):
-        paths = sorted(Path(choice).expanduser().glob("[!.]*.*"))
-        return {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
+    if isinstance(choice, _PATH) and _path(choice).is_dir():
+        paths = sorted(_path(choice).glob("[!.]*"))
+        found = {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
+        if not found and (folders := [path.name for path in paths if path.is_dir()]):
+            raise _refusal(choice, "pictures", f"folders: {', '.join(folders[:12])}", "gather each of them by itself")
+        return found
     name = _name(choice)
     return {Path(name.partition("?")[0]).name or name: choice}
 
@@ -192,12 +221,13 @@ def _read(source, seconds):
     """The bytes of a source; of a file or an address no more than it takes to see that it is too large."""
     if isinstance(source, _BYTES):
         return bytes(source)
-    if hasattr(source, "read") and not hasattr(source, "encoding"):
-        return source.read(MOST_BYTES + 1)
     if isinstance(source, str) and source.strip().lower().startswith(("http://", "https://")):
         return _read_address(source.strip(), seconds)
     try:
-        path = Path(os.path.expanduser(source))
+        if hasattr(source, "read") and not hasattr(source, "encoding"):
+            content = source.read(MOST_BYTES + 1)
+            return content or (source.seek(0), source.read(MOST_BYTES + 1))[1]  # it was read to its end before
+        path = _path(source)
         if path.exists() and not path.is_file():  # a pipe would keep one waiting
             raise OSError(0, "it is a folder, which gather reads, a device or a pipe")
         with open(path, "rb") as file:
@@ -209,6 +239,16 @@ def _read(source, seconds):
         raise _refusal(source, "a picture", found, remedy, kind) from None
 
 
+def _path(source):
+    """The path, also where it was copied with spaces, quotes, a line end, or as the `file://` of a file manager."""
+    path = Path(os.path.expanduser(source))
+    if isinstance(source, str) and not os.path.lexists(path):
+        text = source.strip().strip("\"'")
+        text = url2pathname(text.removeprefix("file://")) if text.startswith("file:///") else os.path.expanduser(text)
+        path = Path(text) if os.path.lexists(text) else path
+    return path
+
+
 def _read_address(address, seconds):
     # Some hosts, Wikimedia Commons among them, refuse a program that does not say what it is.
     agent = f"cifar10-tutorial (reads one picture) {requests.utils.default_user_agent()}"
@@ -217,7 +257,8 @@ def _read_address(address, seconds):
     try:
         with download.ask(address, seconds, headers=headers, timeout=seconds) as response:
             reason = "" if response.ok else f"answered {response.status_code} {ascii(response.reason)[1:-1]:.80}"
-            while response.ok and len(content) <= MOST_BYTES and (chunk := response.raw.read1(1 << 16)):
+            read = functools.partial(response.raw.read1, 1 << 16, decode_content=True)  # some pack it unasked
+            while response.ok and len(content) <= MOST_BYTES and (chunk := read()):
                 content += chunk
                 if time.monotonic() > end:
                     raise TimeoutError
@@ -249,28 +290,78 @@ def _parts(content):
     return parts
 
 
-def _plain(image):
-    """RGB of 8 bit, on white; Pillow would cut off pixels of 16 or 32 bit at 255."""
+def _eight_bits(image):
+    """Shades, RGB or RGBA of 8 bit; Pillow would cut off pixels of 16 or 32 bit at 255."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         pixels = np.asarray(image).astype(np.float32)
         np.nan_to_num(pixels, copy=False, posinf=0, neginf=0)
         low, high = (0, 65_535) if image.mode.startswith("I;16") else (pixels.min(), pixels.max())
         pixels -= low
         pixels *= 255 / ((high - low) or 1)
-        image = Image.fromarray(np.round(pixels, out=pixels).astype(np.uint8))
+        return Image.fromarray(np.round(pixels, out=pixels).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return image.convert("RGB") if image.mode == "P" else image
+
+
+def _on_white(image):
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def _rare_kind(tags):
+    """What a TIFF with these tags is, where Pillow would read other numbers without a word; else ""."""
+    bits, white, kind = (tags.get(number, usual) for number, usual in ((258, (8,)), (262, 1), (339, (1,))))
+    rare = {"12 bits": bits[0] == 12, "16 bits and 0 for white": white == 0 and bits[0] == 16}
+    rare["32 bits without sign"] = bits[0] == 32 and kind[0] == 1
+    return next((f"one of {name}" for name, is_so in rare.items() if is_so), "")
+
+
+def _upright(image):
+    """Turn an image from a file by the one tag that says how the camera was held; others may be odd."""
+    exif, turned = {}, 1
+    with contextlib.suppress(Exception):
+        exif = image.getexif()
+        turned, exif[0x0112] = exif.get(0x0112, 1), 1  # Pillow turns a TIFF at loading, and minds every tag
+    image.load()
+    exif[0x0112] = turned
+    return image.transpose(_TURNED[turned]) if image.format and turned in _TURNED else image
+
+
+def _in_srgb(image):
+    """Colours of another profile, as Display P3 of phones, in sRGB; a profile that is no use changes nothing."""
+    with contextlib.suppress(Exception):
+        profile = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
+        mode = image.mode if image.mode == "RGBA" else "RGB"
+        image = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
+    return image
 
 
 def from_array(pixels):
     pixels = np.asarray(pixels)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
-        found = f"{pixels.dtype} of shape {pixels.shape}" + (f" up to {pixels.max():.3g}" if pixels.size else "")
-        remedy = "give it the pixels of a file, not divided by 255, which the model does itself"
-        raise _refusal("the pixels", "uint8 from 0 to 255 of shape (height, width, 3)", found, remedy)
-    return Image.fromarray(pixels)
+    shape, kind = pixels.shape, pixels.dtype.kind
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and shape[-1] == 3 and pixels.size:
+        return Image.fromarray(pixels)
+    found = f"{pixels.dtype} of shape {shape}"
+    if pixels.size and kind in "iuf":
+        found += f" from {pixels.min():.3g} to {pixels.max():.3g}"
+    remedies = {
+        "give the pixels of a picture": not pixels.size or kind not in "biuf",
+        "give one image of the batch, as x[0], or classify all": pixels.ndim == 4,
+        "give np.stack([x] * 3, axis=-1)": pixels.ndim == 2,
+        "give np.repeat(x, 3, axis=-1)": shape[-1:] == (1,),
+        "give x[..., :3], without transparency": shape[-1:] == (4,),
+        "give x.transpose(1, 2, 0)": pixels.ndim == 3 and shape[0] == 3 != shape[-1],
+        "give np.uint8(x) * 255": kind == "b",
+        "give np.uint8((x + 1) * 127.5)": pixels.size and kind == "f" and -1 <= pixels.min() < 0,
+        "give np.uint8(x * 255), as the model itself divides": pixels.size and kind == "f" and pixels.max() <= 1,
+        "give the pixels of a file, as whole numbers from 0 to 255": True,
+    }
+    remedy = next(remedy for remedy, fits in remedies.items() if fits)
+    raise _refusal("the pixels", "uint8 from 0 to 255 of shape (height, width, 3)", found, remedy)
 
 
 def _files_and_pixels(images, how):
