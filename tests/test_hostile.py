@@ -24,7 +24,7 @@ from PIL import Image
 from notebooks.checks import check
 from tests.fake_cifar10 import fake_folder, numbers_of, python2_pickle
 from tests.limited_disk import ROOT, run_python
-from tests.test_photos import bitmap_of_runs
+from tests.test_pictures import bitmap_of_runs
 from utils import data, download
 
 SECONDS, GIGABYTE = 30, 1_000_000_000
@@ -109,7 +109,7 @@ def archives(count):
 
 
 def pictures(count):
-    from utils import photos
+    from utils import pictures
 
     generator = random.Random(count)
     waves = np.uint8(127 + 120 * np.sin(np.arange(60 * 80 * 3) / 50)).reshape(60, 80, 3)
@@ -122,8 +122,8 @@ def pictures(count):
         whole.append(file.getvalue())
 
     def read(content):
-        image = photos.load_image(content)
-        assert image.mode == "RGB" and 0 < image.width * image.height <= photos.MOST_PIXELS
+        image = pictures.load_image(content)
+        assert image.mode == "RGB" and 0 < image.width * image.height <= pictures.MOST_PIXELS
 
     refusals((mutated(generator.choice(whole), generator) for _ in range(count)), read)
 
@@ -218,9 +218,9 @@ def burst():
 
 
 def burst_pictures():
-    from utils import photos
+    from utils import pictures
 
-    explode(PICTURES, photos.load_image)
+    explode(PICTURES, pictures.load_image)
 
 
 def test_what_is_built_to_burst_is_refused_in_bounded_time_and_memory(tmp_path, monkeypatch):
