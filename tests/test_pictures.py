@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from tests.limited_disk import start_python
+from tests.limited_disk import run_python, start_python
 from tests.mirror_server import MirrorServer
 from utils.photos import to_cifar_size
 from utils.pictures import MOST_BYTES, gather, load_image
@@ -77,7 +77,7 @@ def test_every_kind_of_source_gives_the_same_picture(tmp_path, monkeypatch):
         ended = io.BytesIO(content)
         ended.read()
         sources = [str(path), path, content, bytearray(content), memoryview(content), file, io.BytesIO(content), ended]
-        sources += [stripes(), server.url("good"), f"  {server.url('good')}\n", "~/halves.png"]
+        sources += [stripes(), server.url("good"), f"  {server.url('packed')}\n", "~/halves.png"]
         sources += [f"{path}\n", f"'{path}'", f' "{path}" ', path.as_uri()]
         pictures = [load_image(source) for source in sources] + list(gather("~").values())
     assert {picture.tobytes() for picture in pictures} == {stripes().tobytes()}
@@ -475,6 +475,12 @@ def test_reading_many_at_once_leaves_the_error_stream_in_place(capfd):
     gather({number: encoded(stripes()) for number in range(100)})
     os.write(2, b"still here")
     assert capfd.readouterr().err == "still here"
+
+
+def test_a_closed_error_stream_is_no_hindrance():
+    script = "import io, os; from PIL import Image; from utils import pictures; os.close(2); file = io.BytesIO(); "
+    script += "Image.new('RGB', (8, 9)).save(file, 'TIFF'); print(pictures.load_image(file.getvalue()).size)"
+    assert run_python(script) == "(8, 9)\n"
 
 
 def test_ctrl_c_waits_for_no_picture_that_is_not_begun():
