@@ -24,7 +24,7 @@ from PIL import Image
 from notebooks.checks import check
 from tests.fake_cifar10 import fake_folder, numbers_of, python2_pickle
 from tests.limited_disk import ROOT, run_python
-from tests.test_pictures import bitmap_of_runs
+from tests.test_pictures import FORMATS, HEIC, bitmap_of_runs, display_p3, turned
 from utils import data, download
 
 SECONDS, GIGABYTE = 30, 1_000_000_000
@@ -113,10 +113,14 @@ def pictures(count):
 
     generator = random.Random(count)
     waves = np.uint8(127 + 120 * np.sin(np.arange(60 * 80 * 3) / 50)).reshape(60, 80, 3)
-    forms = [(Image.fromarray(waves), form, {}) for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
-    forms += [(forms[0][0], "JPEG", {"progressive": True}), (forms[0][0], "TIFF", {"compression": "tiff_lzw"})]
+    photo, noted = Image.fromarray(waves), {"exif": turned(6), "icc_profile": display_p3()}
+    forms = [(photo, form, {}) for form in (*FORMATS, "JPEG2000", "MPO")]
+    forms += [(photo, form, noted) for form in FORMATS if form not in ("GIF", "BMP")]
+    forms += [(photo, "JPEG", {"progressive": True}), (photo, "TIFF", {"compression": "tiff_lzw"})]
     forms += [(Image.fromarray(waves[..., 0].astype(np.uint16) * 257), form, {}) for form in ("PNG", "TIFF")]
-    whole = []
+    forms += [(photo.convert("CMYK"), "JPEG", {}), (photo.convert("RGBA"), "WEBP", {})]
+    forms += [(photo.quantize(9), "PNG", noted)]
+    whole = [HEIC]
     for image, form, options in forms:
         image.save(file := io.BytesIO(), form, **options)
         whole.append(file.getvalue())
@@ -193,6 +197,7 @@ PICTURES = {
     "two million strips in a TIFF": lambda: tiff_of_strips(2_000_000),
     "49 megapixels in a line of runs": lambda: bitmap_of_runs(49_000_000, 1, b"\1\7\0\0"),
     "almost five million notes in a JPEG": lambda: jpeg_of_notes(4_990_000),
+    "3,600 megapixels in 552 bytes of HEIC": lambda: HEIC[:321] + struct.pack(">II", 60_000, 60_000) + HEIC[329:],
     "49 megapixels of 16 bit": deep_16_bit,
 }
 

@@ -199,7 +199,7 @@ def test_a_file_is_named_and_no_more_of_it_read_than_needed(tmp_path):
     assert load_image(png_claiming(1, 1)).size == (1, 1)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [*FORMATS, "JPEG2000"])
 def test_a_picture_cut_in_half_is_refused(format):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
     content = encoded(noise, format)
