@@ -111,7 +111,7 @@ def load_image(source, *, seconds=10, longest_side=MOST_PIXELS, given_up=None):
             raise refusal(source, "few scans, strips, tiles, runs or notes", "more", _CONVERT) from error
         if "closed" in str(error):
             raise refusal(source, "an open picture", "a closed one", "open it again, or give its path") from error
-        found = f"a damaged one ({str(error) or type(error).__name__})"
+        found = f"a damaged one ({' '.join(str(error).split())[:200] or type(error).__name__})"
         raise refusal(source, "a whole picture", found, _AGAIN) from error
     raise refusal(source, expected, found, remedy)
 
