@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from utils import photos
+from utils import pictures
 
 CREDITS = pd.read_csv(Path(__file__).with_name("images") / "credits.csv", index_col="name")
 # What is drawn in one colour on another: kind of shape, its points from 0 to 1 (x to the right, y downwards), whether
@@ -71,12 +71,12 @@ def path(name):
 def strangers(kind):
     """The pictures of packages that show none of the ten classes; kind is "photograph" or "texture"."""
     chosen = CREDITS[(CREDITS.kind == kind) & (CREDITS["class"] == "none of the ten")]
-    return photos.gather({name: path(name) for name in chosen.index})
+    return pictures.gather({name: path(name) for name in chosen.index})
 
 
 def online(seconds=5):
     """The photographs by address, fetched at the same time; those that do not come are in `unreadable`."""
-    return photos.gather(CREDITS.place[CREDITS.place.str.startswith("http")].to_dict(), seconds=seconds)
+    return pictures.gather(CREDITS.place[CREDITS.place.str.startswith("http")].to_dict(), seconds=seconds)
 
 
 def tiles(picture, size=128):

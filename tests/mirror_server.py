@@ -1,10 +1,15 @@
 """A real HTTP server on this machine that plays the mirrors, each of them good or bad in its own way."""
 
+import gzip
 import re
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socket import create_server
 from urllib.parse import urlsplit
+
+CERTIFICATE = Path(__file__).with_suffix(".pem")  # for 127.0.0.1, signed by itself, until 2126
 
 
 class MirrorServer(ThreadingHTTPServer):
@@ -15,22 +20,27 @@ class MirrorServer(ThreadingHTTPServer):
     holds), endless (sends on and on), headers (its headers have no end), round (redirects to itself), round-endless
     (the same, and sends on and on), breaks-once (breaks off half-way, then resumes), breaks-at-end (the same after the
     last byte), no-range (breaks off half-way, then ignores Range), other-range (then sends another part than was asked
-    for), and `dead`, where nothing listens.
+    for), packed (by gzip, whatever is asked for), and `dead`, where nothing listens. With `secure`, by https.
 
     `requests` has the name of the mirror and the first byte asked for, of every request in order.
     """
 
     daemon_threads = True
 
-    def __init__(self, content):
+    def __init__(self, content, secure=False):
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if secure else "http"
+        if secure:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.content, self.requests, self.agents, self.sent = content, [], [], 0
         self.recovered, self.closing = threading.Event(), threading.Event()
         with create_server(("127.0.0.1", 0)) as unused:
             self._dead_port = unused.getsockname()[1]
 
     def url(self, mirror):
-        return f"http://127.0.0.1:{self._dead_port if mirror == 'dead' else self.server_port}/{mirror}"
+        return f"{self.scheme}://127.0.0.1:{self._dead_port if mirror == 'dead' else self.server_port}/{mirror}"
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -66,6 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
             case "html":
                 self.begin(200, Content_Type="text/html; charset=utf-8")
                 self.wfile.write(b"<html>Log in</html>\n")
+            case "packed":
+                packed = gzip.compress(content)
+                self.begin(200, Content_Encoding="gzip", Content_Length=len(packed))
+                self.wfile.write(packed)
             case "silent":
                 closing.wait()
             case "hanging-up":

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.limited_disk import finish, limited_disk, run_python, start_python
-from tests.mirror_server import MirrorServer
+from tests.mirror_server import CERTIFICATE, MirrorServer
 from utils.download import ARCHIVE_NAME, MIRRORS, DownloadError, fetch_archive
 
 ARCHIVE = random.Random(0).randbytes(200_000)
@@ -106,6 +106,17 @@ def test_a_configured_proxy_is_used(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.url(""))
     archive = fetch_archive(["http://mirror.invalid/good"], tmp_path, SHA256, **IMPATIENT)
     assert archive.read_bytes() == ARCHIVE
+
+
+def test_a_certificate_that_is_not_trusted_and_a_socks_proxy_are_named_with_the_remedy(tmp_path, monkeypatch):
+    with MirrorServer(ARCHIVE, secure=True) as server:
+        with pytest.raises(DownloadError, match="not trusted; behind a company's proxy, set REQUESTS_CA_BUNDLE to"):
+            fetch_archive([server.url("good")], tmp_path, SHA256, **IMPATIENT)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+        assert fetch_archive([server.url("good")], tmp_path, SHA256).read_bytes() == ARCHIVE
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(DownloadError, match="a SOCKS proxy is set; pip install pysocks"):
+        fetch_archive(["http://mirror.invalid/good"], tmp_path / "new", SHA256, **IMPATIENT)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from notebooks.gallery import CREDITS, SUBJECTS
 from tests.mirror_server import MirrorServer
 from tests.tools import sync
 from utils.data import CLASS_NAMES
-from utils.photos import load_image
+from utils.pictures import load_image
 
 ONLINE = CREDITS.index[CREDITS.place.str.startswith("http")]
 LICENCES = (sync.PROJECT / "notebooks/images/LICENSES.md").read_text(encoding="utf-8")

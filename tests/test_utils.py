@@ -8,11 +8,12 @@ import pytest
 from tests.tools import sync
 
 ORDER = (  # the table of files, from the top
-    "photos", "plotting", "evaluation", "training", "pipelines", "networks", "data", "download", "drawings", "machine"
+    "photos", "plotting", "evaluation", "training", "pipelines", "networks", "pictures", "data", "download", "drawings",
+    "machine",
 )  # fmt: skip
 SLOW = {"tensorflow", "keras", "jax"}  # may be imported where they are needed
 IMPORTERS = ("import_module", "__import__")
-MOST_FILES, MOST_LINES, MOST_A_FILE = 11, 2_000, 300
+MOST_FILES, MOST_LINES, MOST_A_FILE = 12, 2_100, 300
 
 
 def imports(path):
@@ -96,8 +97,8 @@ def test_a_file_that_breaks_a_rule_is_found(tmp_path, file, text, message):
 
 def test_too_many_files_and_lines_are_found(tmp_path):
     for name in (*ORDER, "__init__"):
-        (tmp_path / f"{name}.py").write_text("\n" * 181)
+        (tmp_path / f"{name}.py").write_text("\n" * 173)
     assert findings(tmp_path) == []
     (tmp_path / "data.py").write_text("\n" * 200)
     (tmp_path / "samples.py").touch()
-    assert {"2010 lines in all, more than 2000", "12 files, more than 11"} < {*findings(tmp_path)}
+    assert {"2103 lines in all, more than 2100", "13 files, more than 12"} < {*findings(tmp_path)}

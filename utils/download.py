@@ -29,18 +29,17 @@ MIRRORS = (
     "https://storage.googleapis.com/skypilot-example-data/datasets/cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
-OFFICIAL_MD5 = {
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
-BATCH_NAMES = tuple(OFFICIAL_MD5)
+BATCH_NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+OFFICIAL_MD5 = dict(zip(BATCH_NAMES, (
+    "c99cafc152244af753f735de768cd75f", "d4bba439e000b95fd0a9bffe97cbabec", "54ebc095f3ab1f0389bbae665268c751",
+    "634d18415352ddfa80567beed471001a", "482c414d41f54cd18b22e5b47cb7c3cb", "40351d587109b95175f43aff81a1287e",
+), strict=True))  # fmt: skip
 MOST_BYTES, MOST_IN_FILE = 200_000_000, 64_000_000  # the archive has 170 MB, 186 unpacked; a batch file 31
 _NAMES = {("numpy", name) for name in ("_reconstruct", "_frombuffer", "ndarray", "dtype")} | {("_codecs", "encode")}
 BATCH_SIZE = 10_000  # images in each batch file
+_PROXY = "a certificate that is not trusted; behind a company's proxy, set REQUESTS_CA_BUNDLE to the file of its own"
+_SIGNS = {"IncompleteRead": "broke off", "CERTIFICATE_VERIFY_FAILED": _PROXY}  # in the message of an error
+_SIGNS["SOCKS"] = "a SOCKS proxy is set; pip install pysocks"
 
 
 class DownloadError(RuntimeError):
@@ -88,8 +87,8 @@ def fetch_archive(mirrors, folder, sha256, *, slow_rate=200_000, slow_seconds=20
                 return archive
             archive.unlink(missing_ok=True)
             done = any(try_mirror(mirror, slow_rate) for mirror in mirrors)
-            begun = [mirror for mirror in mirrors if parts[mirror].exists()]
-            begun.sort(key=lambda mirror: -parts[mirror].stat().st_size)
+            sizes = {mirror: part.stat().st_size for mirror, part in parts.items() if part.exists()}
+            begun = sorted(sizes, key=sizes.get, reverse=True)
             if done or any(try_mirror(mirror, slow_rate / 40) for mirror in begun):
                 for part in parts.values():
                     part.unlink(missing_ok=True)
@@ -166,8 +165,9 @@ def why(error, silence=None):
         return "no answer"
     if isinstance(error, requests.ReadTimeout | ReadTimeoutError):
         return f"silent for {silence} s"
-    if "IncompleteRead" in str(error):
-        return "broke off"
+    for sign, reason in _SIGNS.items():
+        if sign in str(error):
+            return reason
     system_error = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
     reason = system_error[1] if system_error else f"no usable answer ({type(error).__name__})"
     return f"proxy: {reason}" if isinstance(error, requests.exceptions.ProxyError) else reason

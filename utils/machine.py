@@ -132,7 +132,11 @@ def find_accelerator():
 @contextlib.contextmanager
 def native_log_discarded():
     """Discard what native code, as TensorFlow 2.21 at its import, writes to stderr, where a notebook would save it."""
-    stderr = os.dup(2)
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
