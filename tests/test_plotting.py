@@ -36,8 +36,12 @@ def every_figure():
     yield plotting.image_grid(IMAGES, [CLASS_NAMES[label] for label in LABELS], heading="Fifteen images")
     yield plotting.image_grid(IMAGES[:12], list("abcdefghijkl"), columns=12, heading="Twelve filters", size=0.69)
     yield plotting.learning_curves(HISTORY, best_epoch=1)
-    yield plotting.prediction(IMAGE, PROBABILITIES[0], 3)
+    yield plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS, rows=1, columns=1)
     yield plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS)
+
+
+def one_prediction(probabilities, label):
+    return plotting.prediction_grid([IMAGE], [probabilities], [label], rows=1, columns=1)
 
 
 def mark(figure):
@@ -97,7 +101,7 @@ def test_learning_curves_tell_training_from_validation_without_colour_and_mark_t
 def test_right_and_wrong_differ_by_a_word_and_by_colour(label, verdict, colour):
     probabilities = np.full(10, 0.01)
     probabilities[3] = 0.91
-    picture, bars = plotting.prediction(IMAGE, probabilities, label).axes
+    picture, bars = one_prediction(probabilities, label).axes
     assert picture.get_title("left") == f"cat 91%: {verdict}"
     assert picture.get_xlabel() == f"truth: {CLASS_NAMES[label]}"
     assert matplotlib.colors.same_color(bars.patches[3].get_facecolor(), colour)
@@ -121,11 +125,11 @@ def test_sliders_that_cannot_be_moved_draw_once_or_at_their_ends(still, drawn, m
         (lambda: plotting.image_grid([IMAGES], ["a"]), r"found uint8 \(15, 32, 32, 3\)"),
         (lambda: plotting.learning_curves({"loss": [1.0]}), "no accuracy, val_loss, val_accuracy"),
         (lambda: plotting.learning_curves(HISTORY, best_epoch=0), "best_epoch=0: .* 2 epochs, counted from 1"),
-        (lambda: plotting.prediction(IMAGE, np.linspace(-3, 5, 10), 3), "from 0 to 1, found .* -3 to 5; .*softmax"),
-        (lambda: plotting.prediction(IMAGE, UNSURE[:9], 3), r"expected 10 probabilities .* found shape \(9,\)"),
-        (lambda: plotting.prediction(IMAGE, [np.nan] * 10, 3), "nan to nan"),
-        (lambda: plotting.prediction(IMAGE, UNSURE, 10), "label 10"),
-        (lambda: plotting.prediction(IMAGE, UNSURE, -1), "label -1: .* from 0 to 9"),
+        (lambda: one_prediction(np.linspace(-3, 5, 10), 3), "from 0 to 1, found .* -3 to 5; .*softmax"),
+        (lambda: one_prediction(UNSURE[:9], 3), r"expected 10 probabilities .* found shape \(9,\)"),
+        (lambda: one_prediction([np.nan] * 10, 3), "nan to nan"),
+        (lambda: one_prediction(UNSURE, 10), "label 10"),
+        (lambda: one_prediction(UNSURE, -1), "label -1: .* from 0 to 9"),
         (lambda: plotting.prediction_grid(IMAGES, PROBABILITIES[:14], LABELS), "found 15, 14 and 15"),
         (lambda: plotting.prediction_grid(IMAGES, PROBABILITIES, LABELS, rows=6), "6 × 3 images"),
     ],

@@ -5,8 +5,8 @@ from scipy import optimize, special, stats
 
 
 def wilson(hits, count):
-    """The 95% interval of the share hits / count by Wilson 1927: low and high; 0 and 1 where nothing is counted."""
-    return stats.binomtest(int(hits), int(count)).proportion_ci(method="wilson") if count else (0.0, 1.0)
+    """The 95% interval of the share hits / count by Wilson 1927; from 0 to 1 where nothing is counted."""
+    return stats.binomtest(int(hits), int(count)).proportion_ci(method="wilson") if count else (0, 1)
 
 
 def with_interval(hits, count, digits=1):

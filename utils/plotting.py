@@ -99,28 +99,18 @@ def learning_curves(history, heading="Learning curves", best_epoch=None):
     return figure
 
 
-def prediction(image, probabilities, label):
-    """Show an image beside the probabilities of the ten classes: blue where the answer is right, vermillion where not.
-
-    The image is uint8 (32, 32, 3), probabilities have the shape (10,), the label is the true class, 0 to 9.
-    """
-    figure, (picture, bars) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), width_ratios=(1, 2))
-    _draw_prediction(picture, bars, image, probabilities, label)
-    figure.suptitle("What the model answers")
-    return figure
-
-
 def prediction_grid(images, probabilities, labels, rows=5, columns=3):
-    """Show `prediction` for the first rows × columns of n images, probabilities (n, 10) and labels (n,)."""
+    """Show the first rows × columns of n images, with the bars of its ten classes: blue if it is right.
+
+    Images are uint8 (n, 32, 32, 3), probabilities have the shape (n, 10), labels, (n,), are the true classes, 0 to 9.
+    """
     if not len(images) == len(probabilities) == len(labels) >= rows * columns:
         found = f"found {len(images)}, {len(probabilities)} and {len(labels)}."
         raise ValueError(f"expected at least {rows} × {columns} images, as many probabilities and labels, {found}")
     size = (WIDTH, 2.2 * rows + 0.5)
     figure, axes = plt.subplots(rows, 2 * columns, figsize=size, width_ratios=(1.6, 1) * columns)
     for number, (picture, bars) in enumerate(axes.reshape(-1, 2)):
-        _draw_prediction(picture, bars, images[number], probabilities[number], labels[number])
-        plt.setp([picture.xaxis.label, bars.xaxis.label], fontsize=SMALL)
-        bars.tick_params(labelsize=SMALL)
+        _draw_prediction(picture, bars, images[number], np.asarray(probabilities[number]), labels[number])
     figure.suptitle("What the model answers")
     return figure
 
@@ -128,19 +118,19 @@ def prediction_grid(images, probabilities, labels, rows=5, columns=3):
 def _draw_prediction(picture, bars, image, probabilities, label):
     if label not in range(len(CLASS_NAMES)):
         raise ValueError(f"label {label}: expected the true class, an integer from 0 to {len(CLASS_NAMES) - 1}.")
-    probabilities = np.asarray(probabilities)
     if probabilities.shape != (len(CLASS_NAMES),) or not (0 <= probabilities.min() and probabilities.max() < 1.001):
         found = f"shape {probabilities.shape}, {probabilities.min():.3g} to {probabilities.max():.3g}"
         remedy = "scipy.special.softmax makes them of logits."
         raise ValueError(f"expected {len(CLASS_NAMES)} probabilities from 0 to 1, found {found}; {remedy}")
     answer = int(np.argmax(probabilities))
     verdict, colour = ("right", BLUE) if answer == label else ("wrong", VERMILLION)
-    colours = np.where(np.arange(len(CLASS_NAMES)) == answer, colour, GREY)
-    bars.barh(CLASS_NAMES, probabilities, color=colours)
+    bars.barh(CLASS_NAMES, probabilities, color=np.where(np.arange(len(CLASS_NAMES)) == answer, colour, GREY))
     bars.invert_yaxis()
-    bars.set(xlim=(0, 1), xlabel="probability" if bars.get_subplotspec().is_last_row() else "")
+    bars.set_xlim(0, 1)
+    bars.set_xlabel("probability" if bars.get_subplotspec().is_last_row() else "", fontsize=SMALL)
     bars.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    bars.tick_params(labelsize=SMALL)
     picture.imshow(_pixels(image))
     picture.set_title(f"{CLASS_NAMES[answer]} {probabilities[answer]:.0%}: {verdict}", color=colour, loc="left")
     picture.set(xticks=[], yticks=[], anchor="N")
-    picture.set_xlabel(f"truth: {CLASS_NAMES[label]}", loc="left")
+    picture.set_xlabel(f"truth: {CLASS_NAMES[label]}", loc="left", fontsize=SMALL)
