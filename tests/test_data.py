@@ -207,6 +207,12 @@ def test_a_relative_folder_and_its_parent_are_understood_from_the_folder_of_the_
         shutil.rmtree(inside.parent)
 
 
+def test_a_folder_that_holds_the_archive_is_understood(monkeypatch, tmp_path):
+    (tmp_path / download.ARCHIVE_NAME).symlink_to(fake_archive())
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    assert load_cifar10("local").source == UNVERIFIED
+
+
 def archive(path, content):
     path.write_bytes(content)
     return path

@@ -130,7 +130,8 @@ def _from_cifar10_dir(value):
     try:
         path = Path(os.path.expanduser(value))
         path = path if path.exists() or not (_PROJECT / path).exists() else _PROJECT / path
-        path = (path / "cifar-10-batches-py" if (path / "cifar-10-batches-py").is_dir() else path).resolve()
+        inside = [path / name for name in ("cifar-10-batches-py", download.ARCHIVE_NAME)]
+        path = next(filter(os.path.exists, inside), path).resolve()
         files = [path / name for name in (*BATCH_NAMES, "SOURCE.txt")] if path.is_dir() else [path]
         state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
         return _load(f"local-{digest(path)}", state, functools.partial(read_batches, path))
