@@ -25,10 +25,16 @@ window.fetch = async (request, ...rest) => {
 };"""
 
 
-SLOW = [pytest.param(entry, marks=pytest.mark.slow) for entry in ENTRIES[1:]]  # `make test-browser` runs them
+def kind(entry):
+    """What a build server chooses by: it takes core notebooks and those with sliders, `make test-browser` all."""
+    has_sliders = "plotting.sliders" in entry.path.read_text(encoding="utf-8")
+    return f"{'core' if entry.is_core else 'sliders' if has_sliders else 'deeper'}-{entry.path.stem}"
 
 
-@pytest.mark.parametrize("entry", [ENTRIES[0], *SLOW], ids=lambda entry: entry.path.stem)
+SLOW = [pytest.param(entry, marks=pytest.mark.slow) for entry in ENTRIES[1:]]
+
+
+@pytest.mark.parametrize("entry", [ENTRIES[0], *SLOW], ids=kind)
 def test_a_reader_steps_through_and_goes_on(entry, tmp_path, page):
     """In a copy of the series without saved outputs, so that all that is seen comes from the cells that ran."""
     for name in ("notebooks", "utils", "models"):
