@@ -3,10 +3,10 @@
 import nbformat
 import pytest
 
-from tests.tools import run, sync
+from tests.tools import parts, run, sync
 
-PATHS = sync.notebook_paths(sync.PROJECT)
-NOTEBOOKS = [path for path in PATHS if path.parent.name != "deeper"] + PATHS[1:2]
+ENTRIES = sync.read_entries(sync.PROJECT)
+NOTEBOOKS = [entry.path for entry in (*parts.core_of(ENTRIES), ENTRIES[1])]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from tests.tools.form import CHECKS, SOLUTIONS_CHECKS
 
 ENTRIES = sync.read_entries(sync.PROJECT)
 TEXTS = [*sync.PROJECT.glob("*.md"), *sync.PROJECT.glob("notebooks/*.md")]
-CORE = [entry for entry in ENTRIES if entry.is_core]
+CORE = parts.core_of(ENTRIES)
 CASES = [(entry.path, check) for entry in ENTRIES for check in CHECKS]
 CASES += [(entry.path, check) for entry in sync.solutions_entries(ENTRIES) for check in SOLUTIONS_CHECKS]
 

@@ -65,6 +65,7 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
 
 
 def from_array(pixels):
+    """A PIL image of pixels, uint8 (height, width, 3); others are refused with what to give instead."""
     pixels = np.asarray(pixels)
     shape, kind = pixels.shape, pixels.dtype.kind
     if pixels.dtype == np.uint8 and pixels.ndim == 3 and shape[-1] == 3 and pixels.size:

@@ -141,6 +141,7 @@ def gather(choice, *, seconds=10):
 
 
 def refusal(source, expected, found, remedy, kind=ValueError):
+    """The error, to be raised, that names a source and says what was expected, what found, and what to do."""
     return kind(f"{_name(source)}: expected {expected}, found {found}; {remedy}.")
 
 
@@ -152,8 +153,8 @@ def _name(source):
 
 def _sources(choice):
     """What a reader chose, as a dict from name to what `load_image` reads."""
-    if isinstance(choice, PATH) and _path(choice).is_dir():
-        paths = sorted(_path(choice).glob("[!.]*"))
+    if isinstance(choice, PATH) and (folder := _path(choice)).is_dir():
+        paths = sorted(folder.glob("[!.]*"))
         found = {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
         if not found and (folders := [path.name for path in paths if path.is_dir()]):
             raise refusal(choice, "pictures", f"folders: {', '.join(folders[:12])}", "gather each of them by itself")
@@ -171,7 +172,10 @@ def _read(source, seconds):
     try:
         if hasattr(source, "read") and not hasattr(source, "encoding"):
             content = source.read(MOST_BYTES + 1)
-            return content or (source.seek(0), source.read(MOST_BYTES + 1))[1]  # it was read to its end before
+            if not content:  # it was read to its end before
+                source.seek(0)
+                content = source.read(MOST_BYTES + 1)
+            return content
         path = _path(source)
         if path.exists() and not path.is_file():  # a pipe would keep one waiting
             raise OSError(0, "it is a folder, which gather reads, a device or a pipe")
