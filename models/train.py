@@ -26,6 +26,8 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 from keras import optimizers
+from scipy.special import softmax
+from sklearn.isotonic import IsotonicRegression
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import networks, pipelines, training
@@ -438,7 +440,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             splits["test"] = (data.x_test, data.y_test)
         precision = model.dtype_policy.name
         if publish:
-            exact = save_published(model, whole.source, **recipe.options)
+            exact = save_published(model, whole.source, data, **recipe.options)
             model = load_published()
         numbers = [views for views in (1, 2, 6) if views <= recipe.views]
         facts, logits = {}, {}
@@ -510,17 +512,32 @@ def _only_here(folder):
         raise Refused("run: expected no other training of this record at this time; found one: wait for it.") from None
 
 
-def save_published(model, source, **options):
+def save_published(model, source, data, **options):
     """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
 
-    Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
+    Beside the weights stands what turns a confidence into a share of right answers, fitted on the validation images of
+    `data`. Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
     """
     options["stock"] = True
     exact = build_model(model.name, **options)
     exact.set_weights(model.get_weights())
     save_weights(networks.PUBLISHED, exact, source, options)
     _halve(networks.PUBLISHED)
+    published = load_published()
+    logits = {views: predict_views(published, data.x_validation, views) for views in (1, 2, 6)}
+    points = {views: calibration_points(rows, data.y_validation) for views, rows in logits.items()}
+    networks.seal(networks.PUBLISHED, calibration=json.dumps(points))
     return exact
+
+
+def calibration_points(logits, labels):
+    """Confidences and the shares of right answers that belong to them, by isotonic regression, as two lists.
+
+    Source: Zadrozny and Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability Estimates".
+    """
+    confidence, right = softmax(logits, axis=1).max(axis=1), logits.argmax(axis=1) == labels
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(confidence, right)
+    return [np.round(values, 4).tolist() for values in (fitted.X_thresholds_, fitted.y_thresholds_)]
 
 
 def _halve(path):

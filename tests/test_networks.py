@@ -1,5 +1,7 @@
 """The networks have the articles' parameter counts, take pixels 0 to 255 and return logits."""
 
+from types import SimpleNamespace
+
 import h5py
 import keras
 import numpy as np
@@ -76,16 +78,24 @@ def flipped_bit(file):
     file[name][0, 0] = np.nextafter(file[name][0, 0], 1)
 
 
+def sealed(file, **facts):
+    path = file.filename
+    file.close()
+    networks.seal(path, **facts)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         flipped_bit,
-        lambda file: file.attrs.update(options='{"widths": [4, 8, 8], "activation": "__import__"}'),
-        lambda file: file.attrs.update(options='{"widths": [4, 8, 80000]}'),
-        lambda file: file.attrs.update(network="another"),
+        lambda file: sealed(file, options='{"widths": [4, 8, 8], "activation": "__import__"}'),
+        lambda file: sealed(file, options='{"widths": [4, 8, 80000]}'),
+        lambda file: sealed(file, network="another"),
+        lambda file: sealed(file, calibration="{"),
+        lambda file: file.attrs.update(calibration="{}"),
         lambda file: file.attrs.pop("sha256"),
     ],
-    ids=["bit", "option", "size", "network", "no-checksum"],
+    ids=["bit", "option", "size", "network", "calibration", "unsealed", "no-checksum"],
 )
 def test_damaged_weights_are_refused_in_a_sentence(damage, tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
@@ -111,7 +121,8 @@ def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_
     with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):
         networks.load_published()
     model = trained(widths=(64, 64, 64), depth=3)
-    exact = save_published(model, "some pixels", widths=(64, 64, 64), depth=3)
+    images = SimpleNamespace(x_validation=PIXELS, y_validation=np.arange(len(PIXELS)))
+    exact = save_published(model, "some pixels", images, widths=(64, 64, 64), depth=3)
     published = networks.load_published()
     np.testing.assert_allclose(exact(PIXELS), model(PIXELS), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(published(PIXELS), exact(PIXELS), rtol=1e-2, atol=1e-3)

@@ -93,7 +93,7 @@ WHOLE = "give the pixels of a file, as whole numbers from 0 to 255."
 
 def test_one_row_says_class_confidence_second_guess_and_every_probability(model):
     table = classify(model, [stripes((RED, (0, 0, 204))), Image.new("RGB", (9, 9), (0, 255, 0))])
-    assert list(table) == ["file", "class", "confidence", "second guess", "score", *CLASS_NAMES]
+    assert list(table) == ["file", "class", "confidence", "calibrated", "second guess", "score", *CLASS_NAMES]
     assert table["file"].tolist() == [0, 1]
     assert table["class"].tolist() == ["airplane", "automobile"]
     assert table["second guess"].tolist() == ["bird", "airplane"]
@@ -136,16 +136,25 @@ def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
     np.testing.assert_allclose(classify(model, border, views=6)["score"], -energy(averaged), rtol=1e-6)
 
 
-@pytest.mark.parametrize("score", ["energy", "confidence"])
-def test_below_the_threshold_a_picture_is_not_known(model, score):
+def test_below_the_threshold_a_picture_is_not_known(model):
     validation = plain(np.random.default_rng(0).integers(0, 256, (40, 3)))
-    scores = classify(model, validation, score=score)["score"]
+    scores = classify(model, validation)["score"]
     threshold = np.quantile(scores, 0.25)
-    table = classify(model, validation, score=score, threshold=threshold)
+    table = classify(model, validation, threshold=threshold)
     assert table["known"].sum() == 30 and table["known"].dtype == bool
     assert table.loc[~table["known"], "score"].max() < threshold <= table.loc[table["known"], "score"].min()
     logits = model.predict(validation, batch_size=40, verbose=0)
-    np.testing.assert_allclose(scores, -energy(logits) if score == "energy" else table["confidence"], rtol=1e-5)
+    np.testing.assert_allclose(scores, -energy(logits), rtol=1e-5)
+
+
+def test_a_confidence_is_calibrated_if_the_model_brings_what_it_takes():
+    model, pictures = network(), plain(np.random.default_rng(0).integers(0, 256, (40, 3)))
+    assert (classify(model, pictures)["calibrated"] == "not calibrated").all()
+    model.calibration = {"1": [[0.2, 0.6], [0.3, 0.9]]}
+    table = classify(model, pictures)
+    expected = (0.3 + 1.5 * (table["confidence"] - 0.2)).clip(0.3, 0.9)
+    np.testing.assert_allclose(table["calibrated"].astype(float), expected)
+    assert (classify(model, pictures, views=2)["calibrated"] == "not calibrated").all()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +165,6 @@ def test_below_the_threshold_a_picture_is_not_known(model, score):
         ([], {}, "classify: expected at least one picture, found none; give it a picture"),
         ({}, {}, "classify: expected at least one picture, found none; give it a picture"),
         (stripes(), {"views": 3}, "expected views of 1, 2 or 6; found 3"),
-        (stripes(), {"score": "odds"}, "expected score to be energy or confidence; found 'odds'"),
         (np.ones((2, 32, 32, 3), np.float32), {}, f"float32 of shape (32, 32, 3) from 1 to 1; {DIVIDED}"),
         (np.full((2, 32, 32, 3), 254.5), {}, f"float64 of shape (32, 32, 3) from 254 to 254; {WHOLE}"),
         (np.full((2, 32, 32, 3), 300), {}, f"int64 of shape (32, 32, 3) from 300 to 300; {WHOLE}"),

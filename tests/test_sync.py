@@ -284,7 +284,7 @@ def test_the_command_check_writes_nothing_and_fails(root):
     ("name", "old", "new", "message"),
     [
         (FIRST, "# 01 · Counting", "# Counting", "expected a cell `title`"),
-        (FIRST, '"runtime": "CPU"', '"runtime": "abacus"', 'learner_minutes, runtime (CPU, GPU, TPU)'),
+        (FIRST, '"runtime": "CPU"', '"runtime": "abacus"', "learner_minutes, runtime (CPU, GPU, TPU)"),
         ("README.md", "<!-- series:end -->", "", "expected the markers"),
     ],
 )

@@ -206,6 +206,10 @@ def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
     np.testing.assert_allclose(measured, logits, rtol=1e-2, atol=1e-3)
     assert min(record["same_class_as_in_full_precision"].values()) > 0.9
     assert record["precision"] == machine.fastest_precision()
+    calibration = networks.load_published().calibration
+    assert sorted(calibration) == ["1", "2", "6"]
+    confidence, share = calibration["6"]
+    assert confidence == sorted(confidence) and share == sorted(share) and 0 <= share[0] <= share[-1] <= 1
 
 
 @pytest.mark.parametrize("network, source", [("fast_cnn", STAND_IN), ("three_conv_small", REAL)])

@@ -197,7 +197,7 @@ def count_flops(model):
 
 
 def load_published():
-    """The network that comes with the series, of Keras' own layers alone; `models/README.md` says how good it is."""
+    """The network of models/README.md; its `calibration` holds, by views, confidences and how often they are right."""
     return _load(PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
 
 
@@ -225,13 +225,15 @@ def save_weights(path, model, source, options):
 
 
 def seal(path, **facts):
-    """Write into a file of weights these facts and a checksum of its arrays."""
+    """Write into a file of weights these facts and a checksum of all that is in it."""
     with h5py.File(path, "a") as file:
-        file.attrs.update(facts, sha256=_checksum(file))
+        file.attrs.update(facts)
+        file.attrs["sha256"] = _checksum(file)
 
 
 def _checksum(file):
-    checksum, items = hashlib.sha256(), []
+    facts, items = sorted(fact for fact in file.attrs.items() if fact[0] != "sha256"), []
+    checksum = hashlib.sha256(repr(facts).encode())
     file.visititems(lambda *item: items.append(item))
     if (size := sum(getattr(item, "nbytes", 0) for _, item in items)) > MOST_BYTES:
         raise ValueError(f"expected at most {MOST_BYTES / 1e6:.0f} MB of weights, found {size:,} bytes; use fewer.")
@@ -251,6 +253,7 @@ def _load(path, advice):
             raise ValueError("another checksum or unknown options")
         model = build_model(kept["network"], **json.loads(kept["options"]))
         model.load_weights(path)
+        model.calibration = json.loads(kept.get("calibration", "{}"))
         return model, str(kept["source"])
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(f"Expected the weights of a network in {path}; found a damaged file: {advice}.") from error

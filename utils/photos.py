@@ -35,17 +35,15 @@ def to_cifar_size(image, how="crop"):
     return np.array(small)
 
 
-def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, score="energy", threshold=None):
+def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, threshold=None):
     """Name the class of one or thousands of pictures, each with how sure the model is.
 
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
-    picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size. The
-    score, "energy" (its negative) or "confidence", is higher for what looks known; below the threshold nothing is.
-    Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, second guess,
-    score, known (with a threshold), the probability of every class, and the reason where one is unreadable.
+    picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size.
+    Returns a DataFrame, one row a picture, unreadable ones last: file (or position), class, confidence, how often it is
+    right on validation images, second guess, score (minus the energy: high if known), known (with a threshold), the
+    probability of every class, and the reason where one is unreadable.
     """
-    if score not in ("energy", "confidence"):
-        raise ValueError(f"classify: expected score to be energy or confidence; found {score!r}.")
     files, pixels = _files_and_pixels(images, how)
     if (size := getattr(model, "input_shape", pixels.shape)[1:]) != pixels.shape[1:]:
         remedy = "train one for this size, as notebook 03 does"
@@ -54,8 +52,9 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, sco
     probabilities = softmax(logits, axis=1)
     ranked = np.array(class_names, object)[probabilities.argsort(axis=1)]
     table = pd.DataFrame({"file": files, "class": ranked[:, -1], "confidence": probabilities.max(axis=1)})
-    table["second guess"] = ranked[:, -2]
-    table["score"] = -energy(logits) if score == "energy" else table["confidence"]
+    points = getattr(model, "calibration", {}).get(str(views))
+    table["calibrated"] = np.interp(table["confidence"], *points) if points else "not calibrated"
+    table["second guess"], table["score"] = ranked[:, -2], -energy(logits)
     if threshold is not None:
         table["known"] = table["score"] >= threshold
     table[list(class_names)] = probabilities
