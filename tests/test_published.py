@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from utils.data import load_cifar10
 from utils.networks import PUBLISHED, load_published
@@ -38,6 +39,15 @@ def test_it_gives_the_same_logits_under_this_version_and_backend_of_keras():
     colours = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
     patchworks = colours.repeat(8, axis=1).repeat(8, axis=2)  # those of models/train.py, which needs TensorFlow
     np.testing.assert_allclose(predict_views(load_published(), patchworks, views=1), STORED["patchworks"], atol=2e-3)
+
+
+def test_its_calibrated_confidence_is_kept_on_test_images_in_bins_of_equal_mass():
+    confidence = softmax(STORED["test"].astype(float), axis=1).max(axis=1)
+    promised = np.interp(confidence, *load_published().calibration[max(RECORD["test_accuracy"], key=int)])
+    kept = STORED["test"].argmax(axis=1) == STORED["test_labels"]
+    bins = np.array_split(promised.argsort(kind="stable"), 15)
+    off = np.array([abs(promised[rows].mean() - kept[rows].mean()) for rows in bins])
+    assert off.mean() <= 0.015 and off.max() <= 0.05
 
 
 def test_half_precision_changes_hardly_any_answer_and_makes_the_file_small():
