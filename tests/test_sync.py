@@ -70,6 +70,22 @@ def test_title_navigation_and_tables_lead_to_the_notebooks_and_to_colab(root):
         assert len(rows) == 2 and "01_counting.ipynb" in rows[0] and "02_adding.ipynb" in rows[1]
 
 
+def test_the_first_notebook_opens_elsewhere_from_the_readme_and_every_one_from_the_badge_page(root):
+    sync_main(root, "--repository", "someone/else")
+    file = "someone/else/blob/main/notebooks/02_adding.ipynb"
+    kaggle = f"[Kaggle](https://kaggle.com/kernels/welcome?src=https://github.com/{file})"
+    binder = "[Binder](https://mybinder.org/v2/gh/someone/else/main?labpath=notebooks/02_adding.ipynb)"
+    assert f"| {kaggle} {binder} |" in read(root, "colab_badges.md")
+    head = read(root, "README.md").partition("<!-- badges:end -->")[0]
+    for address in (
+        "https://colab.research.google.com/github/someone/else/blob/main/notebooks/01_counting.ipynb",
+        "https://kaggle.com/kernels/welcome?src=https://github.com/someone/else/blob/main/notebooks/01_counting.ipynb",
+        "https://mybinder.org/v2/gh/someone/else/main?labpath=notebooks/01_counting.ipynb",
+        "https://codespaces.new/someone/else/tree/main",
+    ):
+        assert f"]({address})" in head
+
+
 def test_a_deeper_notebook_is_linked_from_its_core_notebook_and_leads_back_and_on(tmp_path):
     deeper = [tiny.notebook("01 deeper", title) for title in ("By hand", "On fingers")]
     root = tiny.project(tmp_path, tiny.notebook(), *deeper, tiny.notebook("02", "Adding"))

@@ -12,6 +12,17 @@ import nbformat
 import numpy
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+LAUNCHERS = {  # picture of the badge, and the address that opens the notebook {path} of a repository and its branch
+    "Kaggle": (
+        "https://kaggle.com/static/images/open-in-kaggle.svg",
+        "https://kaggle.com/kernels/welcome?src=https://github.com/{repository}/blob/{branch}/{path}",
+    ),
+    "Binder": (
+        "https://mybinder.org/badge_logo.svg",
+        "https://mybinder.org/v2/gh/{repository}/{branch}?labpath={path}",
+    ),
+    "Codespaces": ("https://github.com/codespaces/badge.svg", "https://codespaces.new/{repository}/tree/{branch}"),
+}
 ACCELERATORS = {"CPU": None, "GPU": "T4", "TPU": "V5E1"}  # runtime: the hardware that Colab is asked for
 EXACT = 1_017  # test images of the JPEG re-encoded copy, the first ones, that have the official pixels
 PUBLISHED_PARTS = ("first", "second", "third", "fourth")  # of the training that `published` ends
@@ -32,7 +43,7 @@ profile = machine.start()"""
 
 BADGE_PAGE = """\
 <!-- written by `make sync`; changes made by hand are lost -->
-# Open a notebook in Colab
+# Open a notebook in Colab, Kaggle, Binder or Codespaces
 
 A badge opens its notebook in Colab, which asks for the runtime in the third column; if you get another one, choose it \
 under *Runtime > Change runtime type*. On a TPU, where Colab has no TensorFlow, only those notebooks run for which TPU \
@@ -40,9 +51,14 @@ stands here.
 
 Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.
 
-| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile |
-|---|---|---|--:|--:|
+| Open | Notebook | Runtime | Minutes to run, class profile | Minutes to run, full profile | Elsewhere |
+|---|---|---|--:|--:|---|
 {rows}
+
+*Elsewhere* opens the same notebook with other hosts. In Kaggle, turn on *Settings > Internet* before the first cell. \
+Binder needs no account, builds for some minutes when nobody was there before, and has little memory and one or two \
+slow cores: for looking and small trainings. {codespaces} opens the whole repository in a machine of GitHub's, with \
+everything installed by `.devcontainer`. None of these three was tried, since this repository is not published yet.
 
 ## Badges of a fork
 
@@ -143,6 +159,19 @@ def setup_cell(repository):
 def badge(entry):
     """The badge that opens a notebook in Colab."""
     return f"[![Open {entry.name} in Colab]({BADGE})]({entry.colab})"
+
+
+def launcher(entry, host):
+    """The address that opens a notebook with another host than Colab, one of `LAUNCHERS`."""
+    repository, _, file = entry.colab.partition("/github/")[2].partition("/blob/")
+    branch, _, path = file.partition("/")
+    return LAUNCHERS[host][1].format(repository=repository, branch=branch, path=path)
+
+
+def first_badges(entry):
+    """The badges at the head of README.md, which open the first notebook, or the repository, wherever that can be."""
+    others = [f"[![Open in {host}]({picture})]({launcher(entry, host)})" for host, (picture, _) in LAUNCHERS.items()]
+    return "\n".join([badge(entry), *others])
 
 
 def minutes(entry):
@@ -327,8 +356,11 @@ def published(runs):
 
 def badge_page(entries, repository):
     """The whole of colab_badges.md: `repository` is the "owner/name" to which the badges lead."""
-    rows = [row(badge(entry), entry.name, entry.runtime, *minutes(entry)) for entry in entries]
-    return BADGE_PAGE.format(rows="\n".join(rows), repository=repository)
+    rows, codespaces = [], f"[Codespaces]({launcher(entries[0], 'Codespaces')})"
+    for entry in entries:
+        elsewhere = " ".join(f"[{host}]({launcher(entry, host)})" for host in ("Kaggle", "Binder"))
+        rows.append(row(badge(entry), entry.name, entry.runtime, *minutes(entry), elsewhere))
+    return BADGE_PAGE.format(rows="\n".join(rows), repository=repository, codespaces=codespaces)
 
 
 def metadata(tutorial):
