@@ -51,12 +51,14 @@ clean: ## remove everything generated except the environments, which take long t
 	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-# The versions of Colab's runtimes, on this machine's Python. The one for TPUs has JAX, and no TensorFlow.
+# The versions of Colab's runtimes, on Colab's Python where it can be found. The one for TPUs has JAX, and no TensorFlow.
+PYENV_313 = $(addsuffix /bin/python,$(shell pyenv prefix 3.13 2>/dev/null))
+COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)) $(PYTHON))
 .venv-colab/.installed: PACKAGES := -r tests/requirements.txt
 .venv-colab-tpu/.installed: PACKAGES := -r .venv-colab-tpu/without_tensorflow.txt jax
 .venv-%/.installed: requirements.txt tests/requirements.txt tests/constraints-%.txt
-	@$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear $(@D)
-	@echo "Installing into $(@D), only this once ..."
+	@$(COLAB_PYTHON) tests/tools/check_python.py && $(COLAB_PYTHON) -m venv --clear $(@D)
+	@echo "Installing into $(@D), only this once, on $$($(COLAB_PYTHON) -V) (Colab has 3.13) ..."
 	@grep -v '^tensor' requirements.txt > $(@D)/without_tensorflow.txt
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES) -c tests/constraints-$*.txt
 	@touch $@
