@@ -154,8 +154,11 @@ def test_the_camera_takes_a_photo_by_keyboard_alone(opened):
 
 def test_a_text_file_is_refused_in_a_sentence_and_the_next_photo_is_answered(opened):
     refused = "notes.txt is no picture that this browser can read: choose a JPEG, PNG or WebP file."
+    cat = encoded(Image.fromarray(photographs.chelsea()))
+    give(opened, cat)
     assert give(opened, b"milk, bread", "notes.txt")["message"] == refused
-    assert give(opened, encoded(Image.fromarray(photographs.chelsea())))["said"].startswith("cat, ")
+    assert opened.locator("#answer").is_hidden()  # no old answer beside it
+    assert give(opened, cat)["said"].startswith("cat, ") and opened.locator("#answer").is_visible()
 
 
 def test_100_images_have_the_classes_of_keras_and_500_pictures_the_pixels_of_pillow(opened):
