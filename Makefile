@@ -7,7 +7,7 @@ FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb)
 
 SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
 
-.PHONY: help lab run test test-browser test-colab bench publish classroom sync sync-check clean
+.PHONY: help lab run photo test test-browser test-colab bench publish classroom sync sync-check clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' Makefile
@@ -17,6 +17,12 @@ lab: .venv/.installed ## open JupyterLab on the first notebook (options for it: 
 
 run: .venv/.installed ## run the whole series and write browsable pages to build/ (options: RUN_ARGS="--only 02")
 	@$(VENV_PYTHON) -m tests.tools.run $(RUN_ARGS)
+
+photo: build/photo/index.html ## serve the page that answers about photos, on http://localhost:8000 (another port: PORT=8080)
+	@$(VENV_PYTHON) -m http.server --directory build/photo $(or $(PORT),8000)
+
+build/photo/index.html: | .venv/.installed
+	@$(VENV_PYTHON) -m tests.tools.run --only 06_phone_and_web
 
 test: .venv/.installed ## check the code, the notebooks' form, and run all tests and notebooks
 	@$(VENV_PYTHON) -m ruff check

@@ -19,6 +19,7 @@ def browser():
         missing = pytest.fail if os.environ.get("TUTORIAL_BROWSER") == "required" else pytest.skip
         missing("no Chromium here: on Debian, `sudo apt install chromium`")
     options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"]
+    options += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a camera that may be used
     if sys.platform == "linux" and os.geteuid() == 0:
         options.append("--no-sandbox")  # Chromium refuses to start for root without it
     with sync_playwright() as playwright:

@@ -25,7 +25,8 @@ ASK_JUPYTERLAB = Path(__file__).with_name("ask_jupyterlab.py")
 NAME = "image-classification"
 PARTS = (
     *("*.md", "requirements.txt", "tests/benchmarks/RESULTS.md"),
-    *("notebooks/[0-9]*.ipynb", "notebooks/deeper/*.ipynb", "notebooks/*.md", "notebooks/*.py", "notebooks/images/*"),
+    *("notebooks/[0-9]*.ipynb", "notebooks/deeper/*.ipynb", "notebooks/*.md", "notebooks/*.py", "notebooks/*.html"),
+    "notebooks/images/*",
     *("utils/*.py", "utils/*.mplstyle", "utils/*.toml", "models/*", "models/runs/*"),
 )
 SOLUTIONS = "notebooks/solutions/*"
