@@ -154,7 +154,8 @@ REAL = "CIFAR-10, a copy"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """`train.run` on random images, whose records, checkpoints and published network stay in the test's folder."""
+    """`train.run` on few random images, whose records, checkpoints and published network stay in the test's folder."""
+    monkeypatch.setitem(train.PROFILES, "full", replace(train.PROFILES["full"], validation=500, test=1_000))
     monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(networks, "PUBLISHED", tmp_path / "published.weights.h5")
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "cache"))
@@ -167,7 +168,7 @@ def run(tmp_path, monkeypatch):
 
 
 def random_data(source=REAL):
-    splits = (pixels_and_classes(count, seed) for seed, count in enumerate((1_000, 5_000, 10_000)))
+    splits = (pixels_and_classes(count, seed) for seed, count in enumerate((1_000, 500, 1_000)))
     return Cifar10(*(array for split in splits for array in split), source=source)
 
 
@@ -194,7 +195,7 @@ def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_
     monkeypatch.setattr(train, "predict_views", predict)
     record = run("trial", SMALL, timed=False, verbose=0)
     assert not {"test_accuracy", "seconds"} & (set(record) | set(record["history"]))
-    assert [len(call.args[1]) for call in predict.call_args_list] == [5_000]  # the validation images
+    assert [len(call.args[1]) for call in predict.call_args_list] == [500]  # the validation images
 
 
 def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
