@@ -423,7 +423,8 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
 
     The record, which is returned, is called `name` and the seed; on the stand-in it says so. `test` predicts the test
     images too, once, and stores logits beside the record: of validation and test images, float16 (n, 10), with labels,
-    and of `patchworks`. `publish` makes the network that of `load_published`, and measures it as that gives it.
+    and of `patchworks`. `publish` makes the network that of `load_published`, measures it as that gives it, and
+    stores beside its weights how often each confidence is right on validation images.
     """
     whole = load_cifar10()
     if publish and (whole.is_stand_in or recipe.network != "fast_cnn"):
@@ -440,7 +441,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             splits["test"] = (data.x_test, data.y_test)
         precision = model.dtype_policy.name
         if publish:
-            exact = save_published(model, whole.source, data, **recipe.options)
+            exact = save_published(model, whole.source, **recipe.options)
             model = load_published()
         numbers = [views for views in (1, 2, 6) if views <= recipe.views]
         facts, logits = {}, {}
@@ -451,6 +452,9 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             if publish:
                 same = _share(predict_views(exact, images, views=1), by_views[1].argmax(axis=1))
                 facts.setdefault("same_class_as_in_full_precision", {})[split] = same
+                if split == "validation":
+                    points = {views: calibration_points(rows, labels) for views, rows in by_views.items()}
+                    networks.seal(networks.PUBLISHED, calibration=json.dumps(points))
         seconds = history["seconds"] if timed else history.pop("seconds")
         record = {
             "name": record_name,
@@ -512,21 +516,16 @@ def _only_here(folder):
         raise Refused("run: expected no other training of this record at this time; found one: wait for it.") from None
 
 
-def save_published(model, source, data, **options):
+def save_published(model, source, **options):
     """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
 
-    Beside the weights stands what turns a confidence into a share of right answers, fitted on the validation images of
-    `data`. Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
+    Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
     """
     options["stock"] = True
     exact = build_model(model.name, **options)
     exact.set_weights(model.get_weights())
     save_weights(networks.PUBLISHED, exact, source, options)
     _halve(networks.PUBLISHED)
-    published = load_published()
-    logits = {views: predict_views(published, data.x_validation, views) for views in (1, 2, 6)}
-    points = {views: calibration_points(rows, data.y_validation) for views, rows in logits.items()}
-    networks.seal(networks.PUBLISHED, calibration=json.dumps(points))
     return exact
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+from tests.conftest import GIT
 from tests.tools.sync import PROJECT, read_settings
 
 GITHUB = PROJECT / ".github"
@@ -43,16 +44,15 @@ def test_a_fork_leads_to_itself_after_its_first_push_and_nothing_follows_the_sec
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (fork / ".venv/.installed").touch()
-    author = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
 
     def git(*arguments):
-        done = subprocess.run(["git", *author, *arguments], cwd=fork, check=True, capture_output=True, text=True)
+        done = subprocess.run([*GIT, *arguments], cwd=fork, check=True, capture_output=True, text=True)
         return done.stdout.split()
 
-    git("init", "--quiet", "--initial-branch=main")
+    git("init", "--quiet")
     git("add", "--all")
     git("commit", "--quiet", "--message=first")
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    git("init", "--quiet", "--bare", str(origin))
     git("remote", "add", "origin", str(origin))
     git("push", "--quiet", "--set-upstream", "origin", "main")
     for _ in range(2):

@@ -57,8 +57,9 @@ Minutes were measured on two CPU cores, not in Colab. A dash: not measured yet.
 
 *Elsewhere* opens the same notebook with other hosts. In Kaggle, turn on *Settings > Internet* before the first cell. \
 Binder needs no account, builds for some minutes when nobody was there before, and has little memory and one or two \
-slow cores: for looking and small trainings. {codespaces} opens the whole repository in a machine of GitHub's, with \
-everything installed by `.devcontainer`. None of these three was tried, since this repository is not published yet.
+slow cores: for looking and small trainings. The badge of Codespaces in the README opens the whole repository in a \
+machine of GitHub's, with everything installed by `.devcontainer`. None of these three was tried, since this \
+repository is not published yet.
 
 ## Badges of a fork
 
@@ -356,11 +357,11 @@ def published(runs):
 
 def badge_page(entries, repository):
     """The whole of colab_badges.md: `repository` is the "owner/name" to which the badges lead."""
-    rows, codespaces = [], f"[Codespaces]({launcher(entries[0], 'Codespaces')})"
+    rows = []
     for entry in entries:
         elsewhere = " ".join(f"[{host}]({launcher(entry, host)})" for host in ("Kaggle", "Binder"))
         rows.append(row(badge(entry), entry.name, entry.runtime, *minutes(entry), elsewhere))
-    return BADGE_PAGE.format(rows="\n".join(rows), repository=repository, codespaces=codespaces)
+    return BADGE_PAGE.format(rows="\n".join(rows), repository=repository)
 
 
 def metadata(tutorial):
