@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools import parts
 from utils import machine
 from utils.machine import PROFILES, TPU_PACKAGES
 
@@ -162,6 +163,38 @@ def test_a_tpu_that_tensorflow_cannot_reach_is_named_with_the_error_and_the_cpu_
     (line, refusal), _ = run("connect()" + REFUSED.format("'tpu'"), **fake_libtpu(tmp_path, "0.0.29"))
     assert "Training on the CPU" in line and "could not connect, NotFoundError" in line
     assert refusal.startswith("RuntimeError") and "NotFoundError" in refusal
+
+
+STUBS = {  # packages as a machine with a TPU has them, as far as a notebook's start looks at them
+    "tensorflow": "__version__, config = '2', __import__('types').SimpleNamespace(list_physical_devices=lambda _: [])",
+    "jax": "__version__, default_backend, device_count = '1', lambda: 'tpu', lambda: 8",
+    "libtpu": "",
+    "keras": "config = __import__('types').SimpleNamespace(set_image_data_format=print)",
+}
+HIDE = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in {missing} else find(name, *rest)
+"""
+
+
+@pytest.mark.parametrize(
+    "packages, found, profile",
+    [
+        ("keras tensorflow", "no GPU or TPU; .*, tensorflow 2", "class"),
+        ("keras tensorflow jax", "no GPU or TPU; .*, tensorflow 2", "class"),  # Colab's CPU and GPU runtimes
+        ("keras jax libtpu", "8 TPUs; .*, jax 1", "full"),  # Colab's for TPUs
+        ("keras tensorflow jax libtpu", "8 TPUs; .*, jax 1", "full"),  # Kaggle's, whose TensorFlow knows no TPU
+    ],
+)
+def test_notebook_04_starts_on_jax_where_only_jax_reaches_a_tpu(packages, found, profile, tmp_path, monkeypatch):
+    monkeypatch.delenv("TUTORIAL_PROFILE", raising=False)
+    for package in packages.split():
+        (tmp_path / f"{package}.py").write_text(STUBS[package])
+    choice = parts.find_cell(parts.read_notebook(ROOT / "notebooks/04_tpu_training.ipynb"), "backend").source
+    code = HIDE.format(missing={*STUBS} - {*packages.split()}) + choice + "\nmachine.start()"
+    lines, _ = run(f"from utils import machine\n{code}", PYTHONPATH=str(tmp_path))
+    assert re.search(f", {found}, keras ", lines[0]) and lines[1].startswith(f"Profile {profile} "), lines
 
 
 TWO_DEVICES = """
