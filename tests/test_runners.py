@@ -1,27 +1,78 @@
-"""Others run notebooks with papermill or nbmake: each core notebook comes to its end there as well."""
+"""Notebooks by papermill and nbmake: alone in an empty folder as in Colab, and where and as nobody planned."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.conftest import GIT
 from tests.tools import parts, sync
 
-CORE = [entry.path for entry in parts.core_of(sync.read_entries(sync.PROJECT))]
-RUNNERS = {
-    "papermill": ["papermill", "{path}", "{folder}/out.ipynb"],
-    "nbmake": ["pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--nbmake", "--nbmake-timeout=300", "{path}"],
-}
-FEW = [("papermill", CORE[0]), ("nbmake", CORE[-1])]
-MANY = [
-    pytest.param(name, path, marks=pytest.mark.slow) for name in RUNNERS for path in CORE if (name, path) not in FEW
-]
+ENTRIES = sync.read_entries(sync.PROJECT)
+CORE = [entry.path for entry in parts.core_of(ENTRIES)]
+PAPERMILL = ["papermill", "{path}", "{folder}/out.ipynb"]
+NBMAKE = ["pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--nbmake", "--nbmake-timeout=300", "{path}"]
 
 
-@pytest.mark.parametrize("runner, path", [*FEW, *MANY], ids=lambda value: getattr(value, "stem", value))
-def test_a_core_notebook_comes_to_its_end(runner, path, tmp_path):
-    command = [part.format(path=path, folder=tmp_path) for part in RUNNERS[runner]]
-    environment = {**os.environ, "TUTORIAL_PROFILE": "test"}
-    done = subprocess.run([sys.executable, "-m", *command], env=environment, cwd=path.parent, capture_output=True)
+def first_of(paths):
+    """`make test-colab` runs all of them."""
+    return [paths[0], *(pytest.param(path, marks=pytest.mark.slow) for path in paths[1:])]
+
+
+def run(runner, path, output, working_folder, **environment):
+    command = [part.format(path=path, folder=output) for part in runner]
+    environment = os.environ | {"TUTORIAL_PROFILE": "test"} | environment
+    done = subprocess.run([sys.executable, "-m", *command], env=environment, cwd=working_folder, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()[-2_000:] + done.stderr.decode()[-2_000:]
+
+
+@pytest.mark.parametrize("path", first_of([*CORE, ENTRIES[1].path]), ids=lambda path: path.stem)
+def test_a_notebook_alone_clones_the_series_and_runs_to_its_end(path, alone, in_colab, tmp_path):
+    shutil.copy(path, alone)
+    run(PAPERMILL, alone / path.name, tmp_path, alone)
+    assert (alone / "series" / "utils").is_dir()
+
+
+@pytest.mark.parametrize("path", first_of(CORE[::-1]), ids=lambda path: path.stem)
+def test_a_core_notebook_runs_with_nbmake(path, tmp_path):
+    run(NBMAKE, path, tmp_path, path.parent)
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Root may write whatever the permissions say, so for root the folder is mounted without the right to write."""
+    if os.geteuid():
+        change, back = [["chmod", "-R", "a-w", folder]], ["chmod", "-R", "u+w", folder]
+    else:
+        change = [["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]]
+        back = ["umount", folder]
+    try:
+        for command in change:
+            subprocess.run(command, check=True)
+        yield
+    finally:
+        subprocess.run(back, check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about permissions and settings of Unix")
+def test_a_notebook_runs_where_and_as_nobody_planned(in_colab, tmp_path):
+    """Line ends of Windows, a folder with an odd name and no right to write; from the folder above; without home, git
+    and locale; in a shell that presets another backend and other figures."""
+    place = tmp_path / "Übung 1 – Ann's 猫"
+    clone = ["clone", "--quiet", "-c", "core.autocrlf=true", str(tmp_path / "series.git"), str(place)]
+    subprocess.run([*GIT, *clone], check=True)
+    path = place / CORE[0].relative_to(sync.PROJECT)
+    assert b"\r\n" in path.read_bytes()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "keras.json").write_text('{"backend": "jax", "image_data_format": "channels_first"}')
+    presets = {"MPLBACKEND": "agg", "KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), "LANG": "C", "LC_ALL": "C"}
+    nowhere = {"HOME": "/dev/null", "TUTORIAL_CACHE": "", "PATH": str(tmp_path / "empty")}
+    runtime = {"JUPYTER_RUNTIME_DIR": str(tmp_path), "IPYTHONDIR": str(tmp_path)}  # which Jupyter itself needs
+    with read_only(place):
+        with pytest.raises(OSError):
+            (place / "file").touch()
+        run(PAPERMILL, path, tmp_path, place, **presets, **nowhere, **runtime)
+    assert (tmp_path / "out.ipynb").read_text().count('"image/png"') > 5
