@@ -171,7 +171,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(tmp_path, arguments, env
 
 def result_of(root):
     path = sync.notebook_paths(root)[0]
-    result = run.Result(parts.read_entry(path, "o/r/blob/main"), "finished", minutes=7.26, slowest=("count", 1.6))
+    result = run.Result(parts.read_entry(path, "o/r", "main"), "finished", minutes=7.26, slowest=("count", 1.6))
     return result, parts.read_notebook(path)
 
 
@@ -190,7 +190,7 @@ def test_minutes_are_recorded_for_two_cores_only(tmp_path, monkeypatch, cores, a
 def test_the_slowest_cell_of_a_notebook_is_found(tmp_path):
     nb = tiny.notebook(code="import time\ntime.sleep(1.5)", identifier="doze")
     root = tiny.project(tmp_path, nb)
-    entry = parts.read_entry(sync.notebook_paths(root)[0], "o/r/blob/main")
+    entry = parts.read_entry(sync.notebook_paths(root)[0], "o/r", "main")
     (root / "build").mkdir()
     result = run.Result(entry)
     run.run_notebook(result, "01", root / "build", FACTS | {"stand_in": False})

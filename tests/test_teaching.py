@@ -113,5 +113,5 @@ def test_the_minutes_of_a_lesson_are_those_of_the_class_profile(tmp_path):
 )
 def test_limits_that_a_lesson_misses_are_said_in_words(minutes, seconds, count, missed):
     slowest = {"cell": "fit", "seconds": seconds}
-    entry = parts.Entry(Path("01.ipynb"), "01 · Counting", "", "CPU", {"class": minutes, "full": 2}, "", slowest)
+    entry = parts.Entry(Path("01.ipynb"), "01 · Counting", "", "CPU", {"class": minutes, "full": 2}, "", "", slowest)
     assert parts.missed_limits([entry] * count) == [missed]

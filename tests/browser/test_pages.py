@@ -25,7 +25,7 @@ def build(tmp_path_factory):
     pages.write_texts(root / "notebooks", build)
     results = []
     for path in sync.notebook_paths(root):
-        results.append(run.Result(parts.read_entry(path, "o/r/blob/main"), "finished", minutes=1))
+        results.append(run.Result(parts.read_entry(path, "o/r", "main"), "finished", minutes=1))
         pages.write_page(parts.read_notebook(path), path.stem, path.parent, build)
         (build / path.name).write_bytes(path.read_bytes())
     pages.write_index(results, FACTS, build)

@@ -11,8 +11,11 @@ from pathlib import Path
 import nbformat
 import numpy
 
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-LAUNCHERS = {  # picture of the badge, and the address that opens the notebook {path} of a repository and its branch
+HOSTS = {  # picture of the badge, and the address that opens the notebook {path} of a repository and its branch
+    "Colab": (
+        "https://colab.research.google.com/assets/colab-badge.svg",
+        "https://colab.research.google.com/github/{repository}/blob/{branch}/{path}",
+    ),
     "Kaggle": (
         "https://kaggle.com/static/images/open-in-kaggle.svg",
         "https://kaggle.com/kernels/welcome?src=https://github.com/{repository}/blob/{branch}/{path}",
@@ -80,14 +83,15 @@ LONGEST_CELL, LONGEST_NOTEBOOK, CORE_NOTEBOOKS = 60, 6, 15  # seconds, minutes, 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the generated parts say about one notebook; `colab` is the address that opens it there."""
+    """What the generated parts say about one notebook, which is published in this branch of this repository."""
 
     path: Path
     name: str
     summary: str
     runtime: str
     minutes: dict
-    colab: str
+    repository: str
+    branch: str
     slowest: dict = field(default_factory=dict)
     learner_minutes: int | None = None
 
@@ -108,6 +112,11 @@ class Entry:
     def root(self):
         return self.path.parents[1 if self.is_core else 2]
 
+    def address(self, host):
+        """What opens the notebook with one of `HOSTS`."""
+        path = self.path.relative_to(next(folder for folder in self.path.parents if folder.name == "notebooks").parent)
+        return HOSTS[host][1].format(repository=self.repository, branch=self.branch, path=path.as_posix())
+
     def link(self, folder, shown=None):
         """A link to the notebook in a text of this folder, where its name or what is `shown` can be clicked on."""
         return f"[{shown or self.name}]({Path(os.path.relpath(self.path, folder)).as_posix()})"
@@ -123,10 +132,9 @@ def find_cell(notebook, identifier):
     return next((cell for cell in notebook.cells if cell.get("id") == identifier), None)
 
 
-def read_entry(path, published):
-    """The entry of the notebook at `path`, in a series that is `published` on GitHub under owner/name/blob/branch."""
-    notebook, place = read_notebook(path), "deeper/" if path.parent.name == "deeper" else ""
-    number = path.name[:2] + (" deeper" if place else "")
+def read_entry(path, repository, branch):
+    """The entry of the notebook at `path`, in a series that is published in this branch of `repository`, owner/name."""
+    notebook, number = read_notebook(path), path.name[:2] + (" deeper" if path.parent.name == "deeper" else "")
     cell = find_cell(notebook, "title")
     title, facts = cell.source.split("\n")[0] if cell else "", notebook.metadata.get("tutorial", {})
     complete = all(map(facts.get, ("summary", "learner_minutes"))) and {*facts.get("minutes", {})} == {"class", "full"}
@@ -136,9 +144,8 @@ def read_entry(path, published):
             f"learner_minutes, runtime ({', '.join(ACCELERATORS)}) and minutes (class, full); found {title!r}, and "
             f"{json.dumps(facts)}."
         )
-    colab = f"https://colab.research.google.com/github/{published}/notebooks/{place}{path.name}"
-    name, slowest = title.removeprefix("# "), facts.get("slowest", {})
-    return Entry(path, name, facts.summary, facts.runtime, facts.minutes, colab, slowest, facts.learner_minutes)
+    described = title.removeprefix("# "), facts.summary, facts.runtime, facts.minutes
+    return Entry(path, *described, repository, branch, facts.get("slowest", {}), facts.learner_minutes)
 
 
 def core_of(entries):
@@ -147,9 +154,8 @@ def core_of(entries):
 
 def solutions_entry(entry):
     """The entry of the solutions that belong to the notebook of `entry`; the file need not be there."""
-    file, name = f"solutions/{entry.number}_solutions.ipynb", f"{entry.name}: solutions"
-    summary, colab = "One way to solve each exercise, and why it is right.", entry.colab.replace(entry.path.name, file)
-    return replace(entry, path=entry.path.parent / file, name=name, summary=summary, minutes={}, colab=colab)
+    path, summary = entry.path.parent / f"solutions/{entry.number}_solutions.ipynb", "One way to solve each exercise."
+    return replace(entry, path=path, name=f"{entry.name}: solutions", summary=summary, minutes={})
 
 
 def setup_cell(repository):
@@ -157,22 +163,14 @@ def setup_cell(repository):
     return SETUP.replace(UNPUBLISHED, repository)
 
 
-def badge(entry):
-    """The badge that opens a notebook in Colab."""
-    return f"[![Open {entry.name} in Colab]({BADGE})]({entry.colab})"
-
-
-def launcher(entry, host):
-    """The address that opens a notebook with another host than Colab, one of `LAUNCHERS`."""
-    repository, _, file = entry.colab.partition("/github/")[2].partition("/blob/")
-    branch, _, path = file.partition("/")
-    return LAUNCHERS[host][1].format(repository=repository, branch=branch, path=path)
+def badge(entry, host="Colab"):
+    """The badge that opens a notebook with one of `HOSTS`."""
+    return f"[![Open {entry.name} in {host}]({HOSTS[host][0]})]({entry.address(host)})"
 
 
 def first_badges(entry):
     """The badges at the head of README.md, which open the first notebook, or the repository, wherever that can be."""
-    others = [f"[![Open in {host}]({picture})]({launcher(entry, host)})" for host, (picture, _) in LAUNCHERS.items()]
-    return "\n".join([badge(entry), *others])
+    return "\n".join(badge(entry, host) for host in HOSTS)
 
 
 def minutes(entry):
@@ -359,7 +357,7 @@ def badge_page(entries, repository):
     """The whole of colab_badges.md: `repository` is the "owner/name" to which the badges lead."""
     rows = []
     for entry in entries:
-        elsewhere = " ".join(f"[{host}]({launcher(entry, host)})" for host in ("Kaggle", "Binder"))
+        elsewhere = " ".join(f"[{host}]({entry.address(host)})" for host in ("Kaggle", "Binder"))
         rows.append(row(badge(entry), entry.name, entry.runtime, *minutes(entry), elsewhere))
     return BADGE_PAGE.format(rows="\n".join(rows), repository=repository)
 

@@ -33,8 +33,8 @@ def notebook_paths(root):
 
 def read_entries(root):
     """What the generated parts say about each notebook, in order."""
-    published = "{}/blob/{}".format(*read_settings(root))
-    return [parts.read_entry(path, published) for path in notebook_paths(root)]
+    settings = read_settings(root)
+    return [parts.read_entry(path, *settings) for path in notebook_paths(root)]
 
 
 def solutions_entries(entries):
