@@ -18,7 +18,7 @@ NBMAKE = ["pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--nbmake", "--n
 
 
 def first_of(paths):
-    """`make test-colab` runs all of them."""
+    """The others are marked as slow; `make test-colab` runs those of papermill."""
     return [paths[0], *(pytest.param(path, marks=pytest.mark.slow) for path in paths[1:])]
 
 
@@ -36,7 +36,7 @@ def test_a_notebook_alone_clones_the_series_and_runs_to_its_end(path, alone, in_
     assert (alone / "series" / "utils").is_dir()
 
 
-@pytest.mark.parametrize("path", first_of(CORE[::-1]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", first_of(CORE), ids=lambda path: path.stem)
 def test_a_core_notebook_runs_with_nbmake(path, tmp_path):
     run(NBMAKE, path, tmp_path, path.parent)
 

@@ -39,8 +39,8 @@ class Profile:
 
 PROFILES = {
     "full": Profile("full", train=45_000, validation=5_000, test=10_000, epoch_share=1.0),
-    "class": Profile("class", train=12_000, validation=2_000, test=4_000, epoch_share=0.4),
-    "test": Profile("test", train=1_000, validation=500, test=500, epoch_share=0.05),
+    "class": Profile("class", train=12_000, validation=2_000, test=4_000, epoch_share=0.25),
+    "test": Profile("test", train=500, validation=200, test=200, epoch_share=0.05),
 }
 
 
