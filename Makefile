@@ -34,10 +34,10 @@ test-browser: .venv/.installed ## step through every notebook in JupyterLab, in 
 
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks/deeper notebooks/solutions \
-		tests/test_runners.py -m "slow or not slow" -k "not nbmake"
+		tests/test_runners.py -m "slow or not slow" -k "not nbmake" $(PYTEST_ARGS)
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
 		tests/test_published.py tests/test_machine.py tests/test_setup.py::$(SETUP_WITHOUT_TENSORFLOW) \
-		notebooks/04_tpu_training.ipynb $(wildcard notebooks/deeper/04_*.ipynb)
+		notebooks/04_tpu_training.ipynb $(wildcard notebooks/deeper/04_*.ipynb) $(PYTEST_ARGS)
 
 bench: .venv/.installed ## compare with recipes of published articles, in up to 90 minutes (one row: ONLY=load)
 	@$(VENV_PYTHON) -m tests.benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
+from packaging.requirements import Requirement
 
 from tests import tiny
 from tests.conftest import redirect_git
@@ -110,6 +111,16 @@ def test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose(path, m
     with pytest.raises(CellExecutionError) as caught:
         run.execute(notebook, path.parent, run.Progress("set-up", notebook))
     assert caught.value.evalue.startswith("tensorflow is not installed here. In Colab, choose Runtime > Change runtime")
+
+
+@pytest.mark.parametrize("file", ["constraints-colab.txt", "constraints-colab-tpu.txt"])
+def test_the_requirements_admit_what_a_runtime_of_colab_holds(file):
+    lines = [line for line in (sync.PROJECT / "tests" / file).read_text().splitlines() if not line.startswith("#")]
+    held = dict(line.split("==") for line in lines)
+    wanted = re.findall(r"^\w.*", (sync.PROJECT / "requirements.txt").read_text(), re.MULTILINE)
+    both = [package for package in map(Requirement, wanted) if package.name in held]
+    assert len(both) >= 4
+    assert [f"{wish}, found {held[wish.name]}" for wish in both if held[wish.name] not in wish.specifier] == []
 
 
 GOOD = {"version": (3, 12, 1), "implementation": "CPython", "bits": 64, "system": "Linux x86_64", "can_make_venv": True}
