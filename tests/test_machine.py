@@ -103,6 +103,22 @@ def test_jax_takes_all_its_devices():
     assert "8 CPU devices (8 replicas), since no GPU or TPU was found" in line
 
 
+PLAYED = {  # a machine with accelerators, as far as the choice looks at it
+    "tensorflow": "import tensorflow as tf\ntf.config.list_physical_devices = lambda kind: ['one'] * (kind == 'GPU')",
+    "jax": "import jax, keras\njax.default_backend = lambda: 'tpu'\n"
+    "keras.distribution.list_devices = lambda kind: [f'{kind}:{number}' for number in range(8)]",
+}
+CHOSEN = {"tensorflow": ("gpu", "1 GPU (1 replica)"), "jax": ("tpu", "8 TPU devices (8 replicas)")}
+
+
+def test_an_accelerator_is_taken_before_the_cpu_but_for_who_insists():
+    kind, chosen = CHOSEN[BACKEND]
+    (auto, asked, cpu), _ = run(f"{PLAYED[BACKEND]}\nconnect()\nconnect('{kind}')\nconnect('cpu')")
+    assert auto.startswith(f"Training on {chosen}, since ") and " found" in auto
+    assert asked == f'Training on {chosen}, asked for by kind="{kind}".'
+    assert cpu.startswith("Training on ") and "CPU" in cpu and cpu.endswith('asked for by kind="cpu".')
+
+
 REFUSED = """
 try:
     connect({})
