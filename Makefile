@@ -19,8 +19,14 @@ run: .venv/.installed ## run the whole series and write browsable pages to build
 	@$(VENV_PYTHON) -m tests.tools.run $(RUN_ARGS)
 
 photo: build/photo/index.html ## serve the page that answers about photos, on http://localhost:8000 (another port: PORT=8080)
+	@echo "Open http://localhost:$(or $(PORT),8000) in a browser; Ctrl+C stops the server."
 	@$(VENV_PYTHON) -m http.server --directory build/photo $(or $(PORT),8000)
 
+ifdef LITERT # a folder with the files of LiteRT.js, to be put beside a page that is written anew
+$(if $(wildcard $(LITERT)/core),,$(error Expected in LITERT a folder node_modules/@litertjs that npm has made; found none at $(LITERT)))
+export TUTORIAL_LITERT := $(abspath $(LITERT))
+.PHONY: build/photo/index.html
+endif
 build/photo/index.html: | .venv/.installed
 	@$(VENV_PYTHON) -m tests.tools.run --only 06_phone_and_web
 

@@ -184,6 +184,12 @@ def test_make_says_that_there_is_no_such_python(make):
     assert "Expected a Python called python3.99 and found none" in make("test", "PYTHON=python3.99")
 
 
+def test_make_says_that_litert_is_not_where_it_was_said_to_be(make):
+    assert "Expected in LITERT a folder node_modules/@litertjs that npm has made; found none at nowhere" in make(
+        "photo", "LITERT=nowhere"
+    )
+
+
 def test_pytest_leaves_generated_and_hidden_notebooks_alone(tmp_path):
     shutil.copy(sync.PROJECT / "pyproject.toml", tmp_path)
     for name in ("notebooks", "notebooks/.ipynb_checkpoints", "build", ".venv"):
