@@ -47,19 +47,21 @@ def read_only(folder):
 
     Where root may not mount either, as in some containers, everything but this is tested.
     """
-    mounts = [["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]]
     is_root = os.geteuid() == 0
-    is_mounted = is_root and all(subprocess.run(command).returncode == 0 for command in mounts)
-    if not is_root:
-        subprocess.run(["chmod", "-R", "a-w", folder], check=True)
+    if is_root:
+        changes = [["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]]
+        back = ["umount", folder]
+    else:
+        changes, back = [["chmod", "-R", "a-w", folder]], ["chmod", "-R", "u+w", folder]
+    holds = all(subprocess.run(command).returncode == 0 for command in changes)
+    assert holds or is_root
     try:
-        if is_mounted or not is_root:
+        if holds:
             with pytest.raises(OSError):
                 (folder / "file").touch()
         yield
     finally:
-        back = ["umount", folder] if is_root else ["chmod", "-R", "u+w", folder]
-        subprocess.run(back, check=is_mounted or not is_root)
+        subprocess.run(back, check=holds)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="about permissions and settings of Unix")

@@ -110,12 +110,12 @@ class Entry:
 
     @property
     def root(self):
-        return self.path.parents[1 if self.is_core else 2]
+        return next(folder for folder in self.path.parents if folder.name == "notebooks").parent
 
     def address(self, host):
         """What opens the notebook with one of `HOSTS`."""
-        path = self.path.relative_to(next(folder for folder in self.path.parents if folder.name == "notebooks").parent)
-        return HOSTS[host][1].format(repository=self.repository, branch=self.branch, path=path.as_posix())
+        path = self.path.relative_to(self.root).as_posix()
+        return HOSTS[host][1].format(repository=self.repository, branch=self.branch, path=path)
 
     def link(self, folder, shown=None):
         """A link to the notebook in a text of this folder, where its name or what is `shown` can be clicked on."""
@@ -166,11 +166,6 @@ def setup_cell(repository):
 def badge(entry, host="Colab"):
     """The badge that opens a notebook with one of `HOSTS`."""
     return f"[![Open {entry.name} in {host}]({HOSTS[host][0]})]({entry.address(host)})"
-
-
-def first_badges(entry):
-    """The badges at the head of README.md, which open the first notebook, or the repository, wherever that can be."""
-    return "\n".join(badge(entry, host) for host in HOSTS)
 
 
 def minutes(entry):

@@ -102,7 +102,7 @@ def plan(root):
     runs, measured = root / "models/runs", read_benchmarks(root)
     texts = {
         "README.md": {
-            "badges": "\n".join(parts.first_badges(entry) for entry in entries[:1]),
+            "badges": "\n".join(parts.badge(entry, host) for entry in entries[:1] for host in parts.HOSTS),
             "series": parts.series_table(entries),
             "results": "\n\n".join(filter(None, [parts.results(entries), parts.trainings(runs)])),
             "benchmarks": report.summary(measured),
