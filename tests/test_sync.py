@@ -168,6 +168,12 @@ def test_a_glossary_link_of_a_notebook_without_its_entry_is_found(root):
     assert sync.findings(root) == [f"{FIRST}: glossary.md#digit leads to no heading of glossary.md"]
 
 
+def test_an_entry_of_the_glossary_to_which_nothing_leads_is_found(root):
+    added = "\n## Digit\n\nSee [a sign](#sign).\n\n## Sign\n\nA shape.\n"
+    tiny.write(root / "notebooks/glossary.md", read(root, "notebooks/glossary.md") + added)
+    assert sync.findings(root) == ["notebooks/glossary.md: nothing leads to #digit"]
+
+
 def test_anchors_are_those_of_github():
     markdown = '## One-hot `labels`, (really)\n<a id="own"></a>\n```\n# code\n```\n### [Adam](x.md) & co.\n'
     assert links.anchors(markdown) == {"one-hot-labels-really", "own", "adam--co"}

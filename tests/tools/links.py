@@ -61,10 +61,15 @@ def problem(target, path, root, published):
 
 
 def findings(root, published):
-    """One line for each link of the project that leads nowhere."""
-    return [
+    """One line for each link of the project that leads nowhere, and for each entry of the glossary without a link."""
+    paths = sorted(path for pattern in DOCUMENTS for path in root.glob(pattern))
+    found = [(path, target) for path in paths for target in attributes(parse(markdown_of(path)), "href", "src")]
+    lead_nowhere = [
         f"{path.relative_to(root).as_posix()}: {message}"
-        for path in sorted(path for pattern in DOCUMENTS for path in root.glob(pattern))
-        for target in attributes(parse(markdown_of(path)), "href", "src")
+        for path, target in found
         if (message := problem(target, path, root, published))
     ]
+    glossary = root / "notebooks/glossary.md"
+    entries = {heading["id"] for heading in parse(markdown_of(glossary)).find_all("h2")}
+    linked = {target.partition("#")[2] for path, target in found if "glossary.md#" in target or path == glossary}
+    return lead_nowhere + [f"notebooks/glossary.md: nothing leads to #{entry}" for entry in sorted(entries - linked)]
