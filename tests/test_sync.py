@@ -360,15 +360,23 @@ def write_records(root, facts):
         tiny.write(root / f"models/runs/{name}.json", json.dumps(RECORD | more))
 
 
+def write_logits(root, name, right):
+    """Write the logits beside a record: of 2,000 test images the first `right` ones are right."""
+    labels = 1 + np.arange(2_000) % 9
+    answers = np.where(np.arange(2_000) < right, labels, 0)
+    np.savez(root / f"models/runs/{name}.npz", test=np.eye(10)[answers], test_labels=labels)
+
+
 def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy(root):
     write_records(root, {"trial-seed0": {"seconds": 1}, "slow-seed0": {"test_accuracy": {"1": 0.7}}})
     for seed, right in enumerate((0.901, 0.905, 0.909)):
         facts = {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
         write_records(root, {f"quick-seed{seed}": facts, f"quick-seed0{seed}": facts, f"quick-seed{seed} (1)": facts})
+    write_logits(root, "slow-seed0", right=800)
     sync.write(root)
     readme = read(root, "README.md")
-    assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.5 ± 0.4% | 6 | 3 |" in readme
-    assert "| slow | 1,234,567 | 9 | – | 2 cores of a test | 70.0% | 1 | 1 |" in readme
+    assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.50 ± 0.40% | – | 6 | 3 |" in readme
+    assert "| slow | 1,234,567 | 9 | – | 2 cores of a test | 70.00% | 78.66% | 1 | 1 |" in readme  # 800 of 1,017
     assert "keras 3.99; hardware as in the table; measured on: a JPEG copy of a test." in readme
     assert "trial" not in readme and sync.findings(root) == []
 
@@ -378,14 +386,11 @@ def test_the_published_network_is_described_from_its_record(root):
     last = {"test_accuracy": {"1": 0.93, "6": 0.94}}
     write_records(root, {"published-second-seed3": {}, "published-first-seed0": first, "published-seed0": last})
     write_records(root, {"published-second-seed3 (1)": {}, "published-second-seed03": {}})
-    labels = np.arange(2_000) % 10
-    answers = np.where(np.arange(2_000) < 500, labels, 0)
-    np.savez(root / "models/runs/published-seed0.npz", test=np.eye(10)[answers], test_labels=labels)
+    write_logits(root, "published-seed0", right=500)
     sync.write(root)
     page = read(root, "models/README.md")
     assert "**94.00%** of the 2,000 test images right with 6 test-time views, 93.00% with one" in page
     assert "Trained once, for 27 epochs in all its parts." in page
     assert "in per cent: 80.0, 92.0, 92.0 with one view, 81.0, 93.5, 93.5 with 6." in page
     assert "keras 3.99; 2 cores of a test; measured on: a JPEG copy of a test." in page
-    exact = np.mean(answers[:1_017] == labels[:1_017])
-    assert f"exactly the official ones, {exact:.1%} with 6 views" in page and sync.findings(root) == []
+    assert "exactly the official ones, 49.2% with 6 views" in page and sync.findings(root) == []  # 500 of 1,017

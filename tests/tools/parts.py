@@ -76,8 +76,8 @@ Longer trainings, from their records in [models/runs](models/runs), made by \
 `python models/train.py RECIPE --seed S --test`, and the parts of the published network as \
 [models/README.md](models/README.md) says; mean ± standard deviation of n trainings:
 
-| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | Test-time views | n |
-|---|--:|--:|--:|---|--:|--:|--:|"""
+| Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | On the exact images | Test-time views | n |
+|---|--:|--:|--:|---|--:|--:|--:|--:|"""
 LONGEST_CELL, LONGEST_NOTEBOOK, CORE_NOTEBOOKS = 60, 6, 15  # seconds, minutes, minutes that a class waits
 
 
@@ -304,6 +304,7 @@ def trainings(runs):
     for path in records(runs, "*"):
         record = read_json(path)
         if "test_accuracy" in record:
+            record["exact"] = exact_share(path, record)
             recipes.setdefault(path.stem.rpartition("-seed")[0], []).append(record)
             measured.add(conditions(record, "hardware as in the table"))
     rows = [training_row(name, records) for name, records in recipes.items()]
@@ -314,13 +315,27 @@ def training_row(name, records):
     """One row of the table of trainings."""
     first = records[0]
     views = max(first["test_accuracy"], key=int)
-    accuracies = [100 * record["test_accuracy"][views] for record in records]
-    spread = f" ± {statistics.stdev(accuracies):.1f}" if len(records) > 1 else ""
+    accuracy = percent([record["test_accuracy"][views] for record in records])
+    exact = percent([record["exact"] for record in records if record["exact"] is not None])
     seconds = [record["seconds"] for record in records if "seconds" in record]
     minutes_each = f"{statistics.mean(seconds) / 60:.1f}" if seconds else "–"
-    accuracy = f"{statistics.mean(accuracies):.1f}{spread}%"
     what = (name, f"{first['parameters']:,}", first["epochs"], minutes_each, first["hardware"])
-    return row(*what, accuracy, views, len(records))
+    return row(*what, accuracy, exact, views, len(records))
+
+
+def percent(shares):
+    """The mean of several trainings in per cent, with its standard deviation where there are several."""
+    spread = f" ± {100 * statistics.stdev(shares):.2f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.mean(shares):.2f}{spread}%" if shares else "–"
+
+
+def exact_share(path, record):
+    """The share of right answers on those test images of the copy that have the official pixels, or None."""
+    logits = path.with_suffix(".npz")
+    if "JPEG" not in record["data_source"] or not logits.exists():
+        return None
+    stored = numpy.load(logits)
+    return float(numpy.mean((stored["test"].argmax(axis=1) == stored["test_labels"])[:EXACT]))
 
 
 def published(runs):
@@ -328,23 +343,22 @@ def published(runs):
     path = runs / "published-seed0.json"
     if not path.exists():
         return "**The file is not here yet**: the command below makes it."
-    record, stored = read_json(path), numpy.load(path.with_suffix(".npz"))
+    record, images = read_json(path), len(numpy.load(path.with_suffix(".npz"))["test"])
     views = max(record["test_accuracy"], key=int)
     one, most = (f"{record['test_accuracy'][number]:.2%}" for number in ("1", views))
-    right = stored["test"].argmax(axis=1) == stored["test_labels"]
     earlier = [path for part in PUBLISHED_PARTS for path in records(runs, f"published-{part}")]
     parts = [*map(read_json, earlier), record]
     after = {n: ", ".join(f"{100 * part['validation_accuracy'][n]:.1f}" for part in parts) for n in ("1", views)}
     lines = [
-        f"**{most}** of the {len(right):,} test images right with {views} test-time views, {one} with one; "
+        f"**{most}** of the {images:,} test images right with {views} test-time views, {one} with one; "
         f"{record['validation_accuracy'][views]:.2%} of the validation images with {views} views. "
         f"Trained once, for {sum(part['epochs'] for part in parts)} epochs in all its parts.",
         f"Validation images right after each part, in per cent: {after['1']} with one view, "
         f"{after[views]} with {views}.",
     ]
-    if "JPEG" in record["data_source"]:
-        exact = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
-        lines.append(f"Of {exact}, {right[:EXACT].mean():.1%} with {views} views.")
+    if (exact := exact_share(path, record)) is not None:
+        which = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
+        lines.append(f"Of {which}, {exact:.1%} with {views} views.")
     return "\n".join([*lines, conditions(record, record["hardware"])])
 
 
