@@ -69,11 +69,11 @@ PYENV_313 = $(addsuffix /bin/python,$(shell pyenv prefix 3.13 2>/dev/null))
 COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)) $(PYTHON))
 .venv-colab/.installed: PACKAGES := -r tests/requirements.txt
 .venv-colab-tpu/.installed: PACKAGES := -r .venv-colab-tpu/without_tensorflow.txt jax
-.venv-%/.installed: requirements.txt tests/requirements.txt tests/constraints-%.txt
+.venv-%/.installed: requirements.txt tests/requirements.txt tests/constraints-%.txt | .venv/.installed
 	@$(COLAB_PYTHON) tests/tools/check_python.py && $(COLAB_PYTHON) -m venv --clear $(@D)
 	@echo "Installing into $(@D), only this once, on $$($(COLAB_PYTHON) -V) (Colab has 3.13) ..."
 	@grep -v '^tensor' requirements.txt > $(@D)/without_tensorflow.txt
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES) -c tests/constraints-$*.txt
+	@$(VENV_PYTHON) -m uv pip install --quiet --python $(@D) $(PACKAGES) -c tests/constraints-$*.txt
 	@touch $@
 
 # An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.

@@ -271,7 +271,7 @@ def test_all_modules_but_those_of_the_input_pipeline_do_without_tensorflow():
 @pytest.mark.slow
 def test_connect_with_tensorflow_for_tpus_neither_aborts_nor_waits(tmp_path):
     python = str(tmp_path / "bin/python")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-cache", "--python", python]
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
     subprocess.run([*install, TPU_PACKAGES[0], "psutil", "matplotlib"], check=True)
     for libtpu, settings, reason in (

@@ -1,7 +1,8 @@
 """Measure this series side by side with recipes of published articles; `make bench` and `make bench ONLY=load` call it.
 
 The results are saved row by row in results.json, from which RESULTS.md and a part of README.md are written. A row that
-cannot run does not stop the others. No result makes it fail.
+cannot run, or beside which the machine did other work, is not saved and does not stop the others. No result makes it
+fail.
 """
 
 import argparse
@@ -13,12 +14,15 @@ import sys
 import tempfile
 import time
 
+import psutil
+
 from tests.benchmarks import report
 from tests.benchmarks.rows import ROWS
 from tests.tools import sync
 
 # What would make the measured code do something else than it does for a reader on this machine.
 IGNORED = ("CIFAR10_SOURCE", "KERAS_BACKEND")
+MOST_OTHER_WORK = 0.03  # of the time of all cores, with which a row is still saved
 
 
 def measure(side, folder, quick=False):
@@ -38,13 +42,22 @@ def measure_row(row, quick=False):
     """Measure both sides of a row in turn: a dict with "ours", "theirs" (None without a peer) and "n"."""
     answers = {side: [] for side in (("ours", "theirs") if row.peer else ("ours",))}
     repeats = 1 if quick else row.repeats
+    start, before = time.time(), other_seconds()
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(1, repeats + 1):
             for side in answers:
                 answers[side].append(measure(f"{row.name}_{side}", folder, quick))
                 value = f"{report.number(answers[side][-1]['value'])} {row.unit}"
                 print(f"{row.name}, {side}, {repeat} of {repeats}: {value}", flush=True)
-    return {"theirs": None, "n": repeats} | {side: combine(answers[side]) for side in answers}
+    others = (other_seconds() - before) / (psutil.cpu_count() * (time.time() - start))
+    sides = {side: combine(answers[side]) for side in answers}
+    return {"theirs": None, "n": repeats, "others": round(others, 3)} | sides
+
+
+def other_seconds():
+    """How long all cores worked until now for others than this process and its children, or were not given to us."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0) - sum(psutil.Process().cpu_times()[:4])
 
 
 def combine(answers):
@@ -90,7 +103,9 @@ def main(arguments=None):
         except subprocess.CalledProcessError as error:
             failed.append(f"{row.name} (exit status {error.returncode})")
             continue
-        if not options.quick:
+        if not options.quick and results[row.name]["others"] > MOST_OTHER_WORK:
+            failed.append(f"{row.name} (other work took {results.pop(row.name)['others']:.0%} of the cores)")
+        elif not options.quick:
             save(sync.PROJECT, row.name, results[row.name])
     if results:
         print(f"\n{report.table(results)}\n\n{report.NOTE}")

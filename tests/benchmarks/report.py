@@ -9,7 +9,8 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|--:|---|--:|--:|--:|---|--:|"
 NOTE = "Ratio: how many times better ours is; for `roofline`, ours as a part of the peak. n: measurements of each side."
 INTRODUCTION = """\
 `make bench` measures all rows again, in up to 90 minutes on two cores that do nothing else; `make bench ONLY=load`
-measures one. The environment variable CIFAR10_DIR must name the images. Every measurement is a process of its own.
+measures one. The environment variable CIFAR10_DIR must name the images. Every measurement is a process of its own; a
+row is not saved if other work took over 3% of the cores.
 Where n is over 1, ours and theirs are measured in turn, and the table shows medians. A ratio after "over" is a lower
 bound: the peer stopped, or was stopped, before it reached its target. The aims were set beforehand.
 
@@ -86,7 +87,8 @@ def section(row, result):
         for fact, value in side["facts"].items():
             parts.append(f"{fact}: {value if isinstance(value, int) else number(value)}")
         lines += [f"- {name}: {'; '.join(parts)}"] if parts else []
-    lines.append(f"- measured on {result['date']} by `{result['command']}`")
+    others = f", while other work took {result['others']:.1%} of the cores" if "others" in result else ""
+    lines.append(f"- measured on {result['date']} by `{result['command']}`{others}")
     limit = [f"What limits it, profiled on {PROFILED}: {row.limit}"] if row.limit else []
     return "\n\n".join([f"## {row.name}", row.ran, "\n".join(lines), *limit])
 

@@ -134,11 +134,47 @@ ROWS = (
         "the gradient of ReLU 0.3 s.",
     ),
     Row(
+        "first_answer",
+        "",
+        "notebook 01 from opening its kernel to the first class that it names",
+        "s",
+        20,
+        "The cells up to `ask`, one after the other, in the class profile, with the images in the cache.",
+        repeats=3,
+    ),
+    Row(
+        "first_epoch",
+        "",
+        "notebook 02 from opening its kernel to the end of the first epoch",
+        "s",
+        60,
+        "The cells up to `fit`, one after the other, in the class profile, with the images in the cache.",
+        repeats=3,
+    ),
+    Row(
+        "lesson",
+        "",
+        "the core notebooks, all their cells",
+        "min",
+        15,
+        "Each in a kernel of its own, one after the other, in the class profile, with the images in the cache.",
+    ),
+    Row(
+        "photo",
+        "",
+        "from starting Python to the class of a picture: `import utils.photos`, `load_published`, `classify`",
+        "s",
+        20,
+        "One view of a small picture of the series. Below, the same after the system was told to drop from memory all "
+        "files of the environment and of the series, as after a start of the machine.",
+        repeats=3,
+    ),
+    Row(
         "suite",
         "",
         "`make test` after set-up",
         "min",
-        12,
+        8,
         "Checks, tests and all notebooks in the test profile. Minutes of each notebook stand below; two files run at a "
         "time, so they add up to more than the total.",
         limit="what runs notebooks or trainings besides the notebooks themselves. Of 9.9 minutes that all other tests "

@@ -31,6 +31,7 @@ from keras.datasets import cifar10
 from models.train import RECIPES, build, train
 from tests.benchmarks import rows
 from tests.benchmarks.peak import peak_memory, peak_of_the_bare_import
+from tests.benchmarks.reader import first_answer_ours, first_epoch_ours, lesson_ours, photo_ours  # noqa: F401
 from utils.data import load_cifar10, subset
 from utils.machine import PROFILES, describe_machine, fastest_precision
 from utils.networks import CIFAR_SHAPE, build_model, count_flops
