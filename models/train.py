@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import networks, pipelines, training
 from utils.data import digest, load_cifar10, subset
 from utils.download import cache_folder
-from utils.machine import PROFILES, describe_processor, fastest_precision
+from utils.machine import PROFILES, describe_processor, fastest_precision, find_accelerator
 from utils.networks import build_model, count_flops, load_published, save_weights
 from utils.pipelines import affine, compose, crop, cutout, flip, jitter, make_dataset
 from utils.training import ShiftSGD, Triangular, load_run, predict_views, whiten
@@ -123,6 +123,7 @@ def with_unknowns(images, labels, seed, share=0.125):
     """Turn the first images of a shuffled batch into pictures of none of the classes, labelled as all classes alike.
 
     An augmentation of uint8 images, height and width divisible by 4, with one-hot labels; all kinds are equally likely.
+    In Keras' training accuracy, such a picture counts as one of class 0.
     """
     if labels.shape.rank != 2:
         raise ValueError(f"with_unknowns: expected one-hot labels, (batch, classes); found shape {labels.shape}.")
@@ -321,7 +322,7 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
         if recipe.patience is not None:
             model.load_weights(_weights_path(folder, _best_epoch(history)))
         if recipe.averaged > 1 or recipe.kept:
-            last = range(epochs, 0, -1)[: recipe.averaged]
+            last = range(len(history["loss"]), 0, -1)[: recipe.averaged]
             _average(model, [_weights_path(folder, epoch) for epoch in last], first_weights, recipe.kept)
             batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed)
             _measure_again(model, batches.take(80))
@@ -352,7 +353,7 @@ def _finished(history, epochs, patience):
 
 def _best_epoch(history):
     """The epoch with the lowest validation loss, counted from 1."""
-    return 1 + int(np.argmin(history["val_loss"]))
+    return 1 + int(np.argmin(np.nan_to_num(history["val_loss"], nan=np.inf)))
 
 
 def _average(model, paths, first_weights, kept):
@@ -441,8 +442,9 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             splits["test"] = (data.x_test, data.y_test)
         precision = model.dtype_policy.name
         if publish:
-            exact = save_published(model, whole.source, **recipe.options)
-            model = load_published()
+            new = networks.PUBLISHED.with_name("new.weights.h5")  # takes its place when all is measured
+            exact = save_published(new, model, whole.source, **recipe.options)
+            model = load_published(new)
         numbers = [views for views in (1, 2, 6) if views <= recipe.views]
         facts, logits = {}, {}
         for split, (images, labels) in splits.items():
@@ -454,7 +456,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
                 facts.setdefault("same_class_as_in_full_precision", {})[split] = same
                 if split == "validation":
                     points = {views: calibration_points(rows, labels) for views, rows in by_views.items()}
-                    networks.seal(networks.PUBLISHED, calibration=json.dumps(points))
+                    networks.seal(new, calibration=json.dumps(points))
         seconds = history["seconds"] if timed else history.pop("seconds")
         record = {
             "name": record_name,
@@ -472,7 +474,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             "data_source": whole.source,
             "profile": "full" if recipe.images == PROFILES["full"].train else f"{recipe.images:,} training images",
             "command": command,
-            "hardware": describe_processor(),
+            "hardware": ", ".join(filter(None, (find_accelerator(), describe_processor()))),
             "versions": _versions(),
             "date": time.strftime("%Y-%m-%d"),
             "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
@@ -482,6 +484,8 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             logits["patchworks"] = predict_views(model, patchworks(), views=1)
             np.savez_compressed(training.RUNS / f"{record_name}.npz", **logits)
         _write_json(training.RUNS / f"{record_name}.json", record)
+        if publish:
+            os.replace(new, networks.PUBLISHED)
     shutil.rmtree(folder)
     return load_run(record_name)
 
@@ -516,16 +520,16 @@ def _only_here(folder):
         raise Refused("run: expected no other training of this record at this time; found one: wait for it.") from None
 
 
-def save_published(model, source, **options):
-    """Store a trained `fast_cnn` as the published network: layers of Keras alone, large arrays in half precision.
+def save_published(path, model, source, **options):
+    """Store a trained `fast_cnn` as the published network is: layers of Keras alone, large arrays in half precision.
 
     Returns the same network with layers of Keras alone and all digits, to compare what is stored with.
     """
     options["stock"] = True
     exact = build_model(model.name, **options)
     exact.set_weights(model.get_weights())
-    save_weights(networks.PUBLISHED, exact, source, options)
-    _halve(networks.PUBLISHED)
+    save_weights(path, exact, source, options)
+    _halve(path)
     return exact
 
 

@@ -307,7 +307,7 @@ def _verdict(answers):
         return f"As a verdict, choose one of {', '.join(map(repr, verdicts))}."
     gain = with_yours - with_flip_and_crop
     share = (with_yours + with_flip_and_crop) / 2
-    chance = 2 * np.sqrt(2 * share * (1 - share) / count)  # two standard errors of a difference
+    chance = 2 * np.sqrt(2 * share * (1 - share) / count)  # two standard errors, as if on separate images
     right = "no difference" if abs(gain) < chance else "better" if gain > 0 else "worse"
     numbers = f"It changed the accuracy by {100 * gain:+.1f} points; two standard errors are {100 * chance:.1f}"
     if verdict != right and not 0.85 < abs(gain) / chance < 1.15:  # so near to it, either may be said

@@ -81,6 +81,7 @@ def test_energy_is_the_negative_logarithm_of_the_summed_exponentials():
     expected = -np.log(np.exp(logits).sum(axis=1))
     np.testing.assert_allclose(evaluation.energy(logits), expected)
     np.testing.assert_allclose(evaluation.energy(logits.astype(np.float16) + 500), expected - 500)
+    assert evaluation.energy(logits[:0]).shape == (0,)
 
 
 LABELS = np.array([0, 1, 2])

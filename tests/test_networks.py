@@ -119,7 +119,7 @@ def test_the_published_network_has_layers_of_keras_alone_and_half_the_bytes(tmp_
     with pytest.raises(FileNotFoundError, match="found none: download the repository again, or train them"):
         networks.load_published()
     model = trained(widths=(64, 64, 64), depth=3)
-    exact = save_published(model, "some pixels", widths=(64, 64, 64), depth=3)
+    exact = save_published(networks.PUBLISHED, model, "some pixels", widths=(64, 64, 64), depth=3)
     published = networks.load_published()
     np.testing.assert_allclose(exact(PIXELS), model(PIXELS), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(published(PIXELS), exact(PIXELS), rtol=1e-2, atol=1e-3)
@@ -146,6 +146,10 @@ def test_fused_batch_normalisation_equals_that_of_keras_in_training_gradients_an
     for first, second in zip(fused.get_weights(), usual.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4)
     np.testing.assert_allclose(fused(batches[0], training=False), usual(batches[0], training=False), atol=1e-4)
+    fused.trainable = usual.trainable = False  # as in a frozen network, whose means then stay
+    np.testing.assert_allclose(fused(batches[1], training=True), usual(batches[1], training=True), atol=1e-4)
+    for first, second in zip(fused.get_weights(), usual.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
 @pytest.mark.parametrize("inputs, outputs", [(3, 8), (8, 8), (8, 3)])

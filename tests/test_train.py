@@ -121,6 +121,10 @@ def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp
     assert learn(recipe, 30, tmp_path)[1] == history
 
 
+def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
+    assert train._best_epoch({"val_loss": [1.2, 1.0, float("nan"), float("nan")]}) == 2
+
+
 def test_averaged_weights_are_the_mean_of_the_last_epochs_and_their_normalisation_is_measured_again(tmp_path):
     options = {"widths": (8, 8, 8)}
     recipe = replace(RECIPES["fast_cnn"], batch_size=20, averaged=2, options=options, precision="float32")
@@ -201,7 +205,10 @@ def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_
 def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
     options = {"widths": (8, 8, 8), "depth": 3}
     recipe = replace(RECIPES["fast_cnn"], epochs=1, images=500, batch_size=50, options=options)
+    interrupt(run, recipe, "published", publish=True)
+    assert not networks.PUBLISHED.exists()  # it is replaced when all is measured
     record = run("published", recipe, test=True, publish=True, verbose=0)
+    assert [path.name for path in networks.PUBLISHED.parent.glob("*.h5")] == [networks.PUBLISHED.name]
     measured = training.predict_views(networks.load_published(), random_data().x_test)
     logits = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
     np.testing.assert_allclose(measured, logits, rtol=1e-2, atol=1e-3)
@@ -223,11 +230,11 @@ def test_another_network_and_one_trained_on_the_stand_in_are_not_published(netwo
 # Kills, damage and slips
 
 
-def interrupt(run, recipe):
+def interrupt(run, recipe, name="trial", **options):
     """Leave the checkpoints of a run that was stopped before its record."""
     with pytest.MonkeyPatch.context() as context, pytest.raises(TypeError):
         context.setattr(train, "predict_views", None)
-        run("trial", recipe, verbose=0)
+        run(name, recipe, verbose=0, **options)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,13 @@ def test_triangular_rises_from_its_start_to_its_peak_and_falls_to_its_end():
     np.testing.assert_allclose(np.diff(rates, n=2)[:23], 0, atol=1e-5)
 
 
-def test_triangular_survives_saving_and_refuses_what_makes_no_triangle():
+def test_triangular_survives_saving_and_refuses_what_makes_no_triangle(tmp_path):
     schedule = training.Triangular(peak=2.0, steps=100)
-    assert float(training.Triangular(**schedule.get_config())(40)) == float(schedule(40))
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(training.ShiftSGD(schedule), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
+    assert float(loaded._learning_rate(40)) == float(schedule(40))
     with pytest.raises(ValueError, match="0 < peak_at < 1; found 100 and 0"):
         training.Triangular(peak=2.0, steps=100, peak_at=0)
 

@@ -56,7 +56,7 @@ def energy(logits):
 
 def are_probabilities(rows):
     """Whether nothing is below 0 and every row sums to one, as far as 16-bit numbers do (within 0.01)."""
-    return (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, rtol=0, atol=0.01)
+    return len(rows) > 0 and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, rtol=0, atol=0.01)
 
 
 def check_logits(caller, logits):

@@ -98,7 +98,7 @@ def describe_processor():
 
 
 def fastest_precision():
-    """The dtype policy of Keras that trains fastest here: "mixed_bfloat16" where the CPU has it, else "float32"."""
+    """The dtype policy of Keras that trains fastest on this CPU: "mixed_bfloat16" where it has it, else "float32"."""
     return "mixed_bfloat16" if describe_processor().endswith("_bf16)") else "float32"
 
 

@@ -137,7 +137,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
         normalise = tf.compat.v1.nn.fused_batch_norm
         ones, shift = tf.ones_like(self.moving_mean), tf.cast(self.beta, "float32")
-        if not training:
+        if not (training and self.trainable):
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return normalise(inputs, ones, shift, mean, variance, self.epsilon, is_training=False)[0]
         outputs, mean, variance = normalise(inputs, ones, shift, epsilon=self.epsilon)
@@ -196,9 +196,9 @@ def count_flops(model):
     return sum(int(2 * np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in counted)
 
 
-def load_published():
+def load_published(path=None):
     """The network of models/README.md; its `calibration` holds, by views, confidences and how often they are right."""
-    return _load(PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
+    return _load(path or PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
 
 
 def save_own(model, source, **options):

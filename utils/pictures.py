@@ -153,7 +153,7 @@ def _name(source):
 
 def _sources(choice):
     """What a reader chose, as a dict from name to what `load_image` reads."""
-    if isinstance(choice, PATH) and (folder := _path(choice)).is_dir():
+    if isinstance(choice, PATH) and os.path.isdir(folder := _path(choice)):
         paths = sorted(folder.glob("[!.]*"))
         found = {path.name: path for path in paths if path.suffix.lower() in _ENDINGS and not path.is_dir()}
         if not found and (folders := [path.name for path in paths if path.is_dir()]):

@@ -120,8 +120,7 @@ def _draw_prediction(picture, bars, image, probabilities, label):
         raise ValueError(f"label {label}: expected the true class, an integer from 0 to {len(CLASS_NAMES) - 1}.")
     if probabilities.shape != (len(CLASS_NAMES),) or not (0 <= probabilities.min() and probabilities.max() < 1.001):
         found = f"shape {probabilities.shape}, {probabilities.min():.3g} to {probabilities.max():.3g}"
-        remedy = "scipy.special.softmax makes them of logits."
-        raise ValueError(f"expected {len(CLASS_NAMES)} probabilities from 0 to 1, found {found}; {remedy}")
+        raise ValueError(f"expected {len(CLASS_NAMES)} probabilities from 0 to 1, found {found}; softmax makes them.")
     answer = int(np.argmax(probabilities))
     verdict, colour = ("right", BLUE) if answer == label else ("wrong", VERMILLION)
     bars.barh(CLASS_NAMES, probabilities, color=np.where(np.arange(len(CLASS_NAMES)) == answer, colour, GREY))

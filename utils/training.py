@@ -11,6 +11,7 @@ RUNS = Path(__file__).resolve().parents[1] / "models" / "runs"
 # Jordan 2024 below is "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498.
 
 
+@keras.saving.register_keras_serializable("tutorial")
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises in a straight line to its peak and falls in another one, step by step.
 
