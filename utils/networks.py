@@ -197,7 +197,7 @@ def count_flops(model):
 
 
 def load_published(path=None):
-    """The network of models/README.md; its `calibration` holds, by views, confidences and how often they are right."""
+    """The network of models/README.md, or at `path`; `calibration` holds, by views, confidences and how often right."""
     return _load(path or PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
 
 
