@@ -48,7 +48,7 @@ test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the v
 bench: .venv/.installed ## compare with recipes of published articles, in up to 90 minutes (one row: ONLY=load)
 	@$(VENV_PYTHON) -m tests.benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)
 
-publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (one notebook: ONLY=02)
+publish: .venv/.installed ## run in the full profile and save the outputs in notebooks/ (those whose names begin so: ONLY=02_b)
 	@$(VENV_PYTHON) -m tests.tools.run --publish $(if $(ONLY),--only $(ONLY)) $(RUN_ARGS)
 
 classroom: .venv/.installed ## write classroom/classroom.zip for a room without network, and prove it (CLASSROOM_ARGS="--no-wheels")

@@ -132,6 +132,13 @@ def test_publishing_saves_good_notebooks_and_leaves_failing_ones_untouched(tmp_p
     assert sync.findings(root) == []
 
 
+def test_publishing_says_at_once_what_the_tests_will_refuse(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook(code="import sys\nprint('odd', file=sys.stderr)"))
+    code, said = run_series(root, "--publish")
+    assert code == 1
+    assert said.endswith("01_counting.ipynb: saved, but the tests will refuse it: count wrote to stderr\n")
+
+
 def test_solutions_are_published_with_their_notebook_and_have_a_page_that_leads_back(tmp_path):
     exercises = tiny.notebook()
     exercises.cells[3].source += "\n\n[Solutions](solutions/01_solutions.ipynb)"

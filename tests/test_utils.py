@@ -57,7 +57,7 @@ def findings(folder):
     if len(paths) > MOST_FILES:
         found.append(f"{len(paths)} files, more than {MOST_FILES}")
     if sum(lines.values()) > MOST_LINES:
-        found.append(f"{sum(lines.values())} lines in all, more than {MOST_LINES}")
+        found.append(f"{sum(lines.values())} lines in all, more than {MOST_LINES}: cut elsewhere, or say what they buy")
     if "__init__" in paths:
         found += [f"__init__ imports {name}" for name, _ in imports(paths["__init__"])]
     for file in paths.keys() & set(ORDER):
@@ -101,4 +101,5 @@ def test_too_many_files_and_lines_are_found(tmp_path):
     assert findings(tmp_path) == []
     (tmp_path / "data.py").write_text("\n" * 200)
     (tmp_path / "samples.py").touch()
-    assert {"2103 lines in all, more than 2100", "13 files, more than 12"} < {*findings(tmp_path)}
+    found = "\n".join(findings(tmp_path))
+    assert "2103 lines in all, more than 2100" in found and "13 files, more than 12" in found

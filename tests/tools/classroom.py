@@ -5,7 +5,7 @@ alone, a notebook is run from there, and JupyterLab is started. Only then does i
 
 python -m tests.tools.classroom                   with wheels for this system and this Python
 python -m tests.tools.classroom --no-wheels       small and quick; proven with the packages of this environment
-python -m tests.tools.classroom --with-solutions  for the teacher; without them nobody reads a solution before its hint
+python -m tests.tools.classroom --with-solutions  for the teacher: solutions and TEACHING.md, in a zip of another name
 """
 
 import argparse
@@ -24,12 +24,12 @@ from tests.tools import classroom_start, sync
 ASK_JUPYTERLAB = Path(__file__).with_name("ask_jupyterlab.py")
 NAME = "image-classification"
 PARTS = (
-    *("*.md", "requirements.txt", "tests/benchmarks/RESULTS.md"),
+    *("README.md", "colab_badges.md", "requirements.txt", "tests/benchmarks/RESULTS.md"),
     *("notebooks/[0-9]*.ipynb", "notebooks/deeper/*.ipynb", "notebooks/*.md", "notebooks/*.py", "notebooks/*.html"),
     "notebooks/images/*",
     *("utils/*.py", "utils/*.mplstyle", "utils/*.toml", "models/*", "models/runs/*"),
 )
-SOLUTIONS = "notebooks/solutions/*"
+FOR_THE_TEACHER = ("notebooks/solutions/*", "TEACHING.md")
 
 START_HERE = """\
 Image classification with TensorFlow: the notebooks of this class
@@ -56,6 +56,7 @@ Image classification with TensorFlow: the notebooks of this class
    notebook stays only if you saved it.
 
 README.md says more about the series; its `make` commands need the whole repository, which is not in this zip.
+Solutions come from your teacher: links to them lead nowhere here.
 """
 
 # Runs another program after switching on the loopback interface, through which Jupyter talks to its kernels.
@@ -73,7 +74,7 @@ PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 
 def contents(root, with_solutions=False):
     """The files of the project that belong into the zip, by their name in it."""
-    patterns = (*PARTS, SOLUTIONS) if with_solutions else PARTS
+    patterns = (*PARTS, *FOR_THE_TEACHER) if with_solutions else PARTS
     paths = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
     files = {path.relative_to(root).as_posix(): path for path in paths if not path.name.startswith((".", "cifar-10"))}
     return files | {"start.py": Path(classroom_start.__file__)}
@@ -192,7 +193,9 @@ def make(root, target, with_wheels, with_solutions, with_proof):
             files |= {f"wheels/{path.name}": path for path in wheels.iterdir()}
             needs = {"python": classroom_start.this_python(), "network": "no network"}
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-            archive.writestr(f"{NAME}/START_HERE.txt", START_HERE.format(**needs))
+            first = zipfile.ZipInfo(f"{NAME}/START_HERE.txt", time.localtime()[:6])
+            first.external_attr = 0o644 << 16  # readable by others than who unpacks it
+            archive.writestr(first, START_HERE.format(**needs))
             for name, path in sorted(files.items()):
                 packing = zipfile.ZIP_STORED if name.startswith("wheels/") else None
                 archive.write(path, f"{NAME}/{name}", packing)
@@ -214,12 +217,12 @@ def make(root, target, with_wheels, with_solutions, with_proof):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-wheels", action="store_true", help="leave out the packages; installing needs a network")
-    parser.add_argument("--with-solutions", action="store_true", help="put the solutions of the exercises in")
+    parser.add_argument("--with-solutions", action="store_true", help="for the teacher: put them and TEACHING.md in")
     parser.add_argument("--no-proof", action="store_true", help="do not unpack the zip and run a notebook from it")
-    default = sync.PROJECT / "classroom" / "classroom.zip"
-    parser.add_argument("--output", type=Path, default=default, help="where the zip goes")
+    parser.add_argument("--output", type=Path, help="where the zip goes, instead of the folder classroom")
     options = parser.parse_args(arguments)
-    target = options.output.resolve()
+    name = "classroom-with-solutions.zip" if options.with_solutions else "classroom.zip"
+    target = (options.output or sync.PROJECT / "classroom" / name).resolve()
     make(sync.PROJECT, target, not options.no_wheels, options.with_solutions, not options.no_proof)
 
 

@@ -58,6 +58,8 @@ def install(folder):
     except subprocess.CalledProcessError as error:
         what = "a virtual environment" if "venv" in error.cmd else "all packages"
         sys.exit(f"Expected to install {what} and could not, for the reason above: ask your teacher, then start again.")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped while installing: start again, and it begins anew.")
     finished.touch()
     return python
 

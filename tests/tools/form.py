@@ -159,7 +159,9 @@ def check_length(nb):
 def check_executed(nb):
     """Saved outputs of one run from top to bottom, without an error and with nothing on stderr."""
     counts = [cell.execution_count for cell in code_cells(nb)]
-    found = [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts {counts}, not 1 to {len(counts)}"]
+    remedy = "run it whole by `make publish ONLY=` with the beginning of its name"
+    expected = list(range(1, len(counts) + 1))
+    found = [] if counts == expected else [f"execution counts {counts}, not 1 to {len(counts)}: {remedy}"]
     count = {cell.id: cell.execution_count for cell in code_cells(nb)}
     for name, output in outputs(nb):
         found += [f"{name} failed"] * (output.output_type == "error")

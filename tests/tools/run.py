@@ -25,7 +25,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbconvert.preprocessors import ClearOutputPreprocessor, CoalesceStreamsPreprocessor
 
-from tests.tools import pages, parts, sync
+from tests.tools import form, pages, parts, sync
 
 LOAD_IMAGES = """
 import json, sys
@@ -158,6 +158,8 @@ def save(result, notebook, facts, with_outputs):
         return
     if with_outputs:
         saved.cells = notebook.cells
+        if found := form.check_executed(saved) + form.check_outputs(saved):
+            result.status, result.failed = f"saved, but the tests will refuse it: {'; '.join(found)}", True
     cores, timed = count_cores(), "minutes" in saved.metadata.tutorial  # solutions are not
     if timed and cores == 2 and not facts["accelerator"]:
         saved.metadata.tutorial.minutes[facts["profile"]] = round(result.minutes, 1)
