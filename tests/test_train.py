@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from models import train
-from models.train import KINDS, RECIPES, blend, jumble, leaves, magnify, sometimes, with_unknowns
+from models.train import KINDS, RECIPES, blend, jumble, leaves, magnify, partly, with_unknowns
 from tests.fake_cifar10 import fake_folder
 from utils import machine, networks, training
 from utils.data import STAND_IN, Cifar10
@@ -42,12 +42,9 @@ def make(kind, images, others=IMAGES, seed=SEED):
     return kind(tf.constant(images), tf.constant(others[: len(images)]), seed).numpy()
 
 
-def test_sometimes_changes_the_share_of_images_it_was_asked_for_and_those_fully():
-    images, _ = pixels_and_classes(2_000)
-    mixed, _ = sometimes(tf.constant(images), None, SEED, lambda batch, *_: (255 - batch, None), share=0.3)
-    is_inverted = (mixed.numpy() == 255 - images).all(axis=(1, 2, 3))
-    assert (mixed.numpy()[~is_inverted] == images[~is_inverted]).all()
-    assert is_inverted.mean() == pytest.approx(0.3, abs=0.05)
+def test_partly_changes_the_share_of_images_it_was_asked_for_the_last_ones_and_those_fully():
+    mixed, _ = partly(tf.constant(IMAGES), None, SEED, lambda batch, *_: (255 - batch, None), share=0.25)
+    assert (mixed.numpy()[:384] == IMAGES[:384]).all() and (mixed.numpy()[384:] == 255 - IMAGES[384:]).all()
 
 
 def test_the_first_images_become_unknowns_of_all_kinds_and_the_others_stay():
@@ -91,6 +88,45 @@ def test_magnified_are_a_fifth_to_two_fifths_of_the_width():
 def test_leaves_cover_most_of_an_image_but_not_all():
     covered = make(leaves, np.full((64, 32, 32, 3), 255, np.uint8)) != 255
     assert 0.5 < covered.any(axis=-1).mean() < 0.98
+
+
+# What was tried
+
+
+def test_resized_crops_are_two_fifths_to_all_of_an_image_in_its_proportions_or_a_third_off():
+    steps = np.arange(0, 256, 8, dtype=np.uint8)
+    ramps = np.stack([*np.meshgrid(steps, steps), np.zeros((32, 32), np.uint8)], axis=-1)
+    cut, _ = train.resized_crop(tf.constant(ramps[np.newaxis].repeat(400, 0)), None, SEED)
+    corners = cut.numpy()[:, [0, -1], [0, -1]].astype(int)
+    wide, tall = (corners[:, 1] - corners[:, 0])[:, :2].T / 248
+    assert 0.38 < (wide * tall).min() < 0.5 and 0.9 < (wide * tall).max() <= 1
+    assert 0.73 < (wide / tall).min() < 0.85 and 1.2 < (wide / tall).max() < 1.37
+
+
+def test_in_two_turns_every_image_is_mirrored_once():
+    turns = [train.mirror_in_turn(tf.constant(IMAGES), None, SEED, turn=turn)[0].numpy() for turn in (0, 1)]
+    mirrored = [(images == IMAGES[:, :, ::-1]).all(axis=(1, 2, 3)) for images in turns]
+    assert (mirrored[0] != mirrored[1]).all() and 0.4 < mirrored[0].mean() < 0.6
+    assert (turns[0][mirrored[1]] == IMAGES[mirrored[1]]).all()
+
+
+def test_mixed_and_harder_images_are_changed_and_remain_images():
+    plain = np.full((40, 32, 32, 3), 200, np.uint8)
+    plain[:, 8:24, 8:24] = 50
+    for changed in (train.augmix(tf.constant(plain), None, SEED)[0].numpy(), train.harder(plain)):
+        assert changed.dtype == np.uint8 and changed.shape == plain.shape
+        assert 5 < np.abs(changed.astype(int) - plain).mean() < 80
+    assert (train.harder(plain) == train.harder(plain)).all()
+
+
+def test_muon_moves_a_kernel_equally_far_in_all_directions_and_shifts_as_adam():
+    kernel, shift = keras.Variable(np.zeros((3, 3, 4, 8), np.float32)), keras.Variable(np.zeros(8, np.float32))
+    gradient = np.random.default_rng(0).normal(size=(36, 8)) * [1, 2, 3, 4, 5, 6, 7, 8]
+    gradients = [tf.constant(gradient.reshape(3, 3, 4, 8), tf.float32), tf.ones(8)]
+    train.KernelMuon(0.1, weight_decay=None).apply(gradients, [kernel, shift])
+    sizes = np.linalg.svd(kernel.numpy().reshape(36, 8), compute_uv=False)
+    assert sizes.max() < 2 * sizes.min() < 2
+    np.testing.assert_allclose(shift.numpy(), -0.1, rtol=1e-3)
 
 
 # What a recipe says, the training does
@@ -145,7 +181,7 @@ def test_a_kept_share_of_the_first_weights_ends_up_in_the_last():
 
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
     plain = replace(SMALL, batch_size=20, patience=None)
-    black = replace(plain, augment=lambda images, labels, seed: (images * 0, labels), augment_from=2)
+    black = replace(plain, augment={2: lambda images, labels, seed: (images * 0, labels)})
     expected, history = (learn(recipe, 3)[1]["loss"] for recipe in (plain, black))
     np.testing.assert_allclose(history[:2], expected[:2], rtol=1e-3)
     assert abs(history[2] - expected[2]) > 1e-3
@@ -199,7 +235,7 @@ def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_
     monkeypatch.setattr(train, "predict_views", predict)
     record = run("trial", SMALL, timed=False, verbose=0)
     assert not {"test_accuracy", "seconds"} & (set(record) | set(record["history"]))
-    assert [len(call.args[1]) for call in predict.call_args_list] == [500]  # the validation images
+    assert [len(call.args[1]) for call in predict.call_args_list] == [500, 500]  # the validation images, and harder
 
 
 def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
@@ -242,11 +278,11 @@ def interrupt(run, recipe, name="trial", **options):
     [
         ({}, True),
         ({"optimizer": RECIPES["regulariser-decay"].optimizer}, False),
-        ({"augment": train.compose(partial(train.crop, padding=2))}, False),
+        ({"augment": {0: train.compose(partial(train.crop, padding=2))}}, False),
     ],
 )
 def test_a_changed_recipe_never_goes_on_with_the_state_of_another(change, goes_on, run, capsys):
-    recipe = replace(SMALL, augment=train.compose(train.crop))
+    recipe = replace(SMALL, augment={0: train.compose(train.crop)})
     interrupt(run, recipe)
     run("trial", replace(recipe, **change), verbose=2)
     output = capsys.readouterr().out
