@@ -87,14 +87,19 @@ def jumble(images, others, seed):
     return tf.cast(tf.reshape(tf.transpose(grid, (0, 1, 3, 2, 4, 5)), (batch, height, width, channels)), tf.uint8)
 
 
+def _enlarge(images, tall, wide, place):
+    """Enlarge a part of each image, as `tall` and `wide` as these parts of it, until it fills the picture."""
+    top, left = place[0] * (1 - tall), place[1] * (1 - wide)
+    boxes = tf.stack([top, left, top + tall, left + wide], axis=1)
+    enlarged = tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
+    return tf.cast(tf.round(enlarged), images.dtype)
+
+
 def magnify(images, others, seed):
     """Enlarge a small part of each image, a fifth to two fifths as wide, until it fills the picture."""
     amounts = tf.random.stateless_uniform((3, tf.shape(images)[0]), seed)
     size = 0.2 + 0.2 * amounts[0]
-    top, left = amounts[1] * (1 - size), amounts[2] * (1 - size)
-    boxes = tf.stack([top, left, top + size, left + size], axis=1)
-    enlarged = tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
-    return tf.cast(tf.round(enlarged), tf.uint8)
+    return _enlarge(images, size, size, amounts[1:])
 
 
 def leaves(images, others, seed, count=12):
@@ -128,10 +133,7 @@ def resized_crop(images, labels, seed, least=0.4):
     amounts = tf.random.stateless_uniform((4, tf.shape(images)[0]), seed)
     area, stretch = least + (1 - least) * amounts[0], (4 / 3) ** (amounts[1] - 0.5)
     tall, wide = tf.minimum(tf.sqrt(area) * stretch, 1), tf.minimum(tf.sqrt(area) / stretch, 1)
-    top, left = amounts[2] * (1 - tall), amounts[3] * (1 - wide)
-    boxes = tf.stack([top, left, top + tall, left + wide], axis=1)
-    enlarged = tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
-    return tf.cast(tf.round(enlarged), images.dtype), labels
+    return _enlarge(images, tall, wide, amounts[2:]), labels
 
 
 def mirror_in_turn(images, labels, seed, turn):

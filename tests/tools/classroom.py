@@ -217,7 +217,7 @@ def make(root, target, with_wheels, with_solutions, with_proof):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-wheels", action="store_true", help="leave out the packages; installing needs a network")
-    parser.add_argument("--with-solutions", action="store_true", help="for the teacher: put them and TEACHING.md in")
+    parser.add_argument("--with-solutions", action="store_true", help="for the teacher: solutions and TEACHING.md too")
     parser.add_argument("--no-proof", action="store_true", help="do not unpack the zip and run a notebook from it")
     parser.add_argument("--output", type=Path, help="where the zip goes, instead of the folder classroom")
     options = parser.parse_args(arguments)
