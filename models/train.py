@@ -30,6 +30,8 @@ from keras import optimizers
 from PIL import Image, ImageFilter
 from scipy.special import softmax
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import networks, pipelines, training
@@ -507,7 +509,8 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
     The record, which is returned, is called `name` and the seed; on the stand-in it says so. `test` predicts the test
     images too, once, and stores logits beside the record: of validation and test images, float16 (n, 10), with labels,
     and of `patchworks`. `publish` makes the network that of `load_published`, measures it as that gives it, and
-    stores beside its weights how often each confidence is right on validation images.
+    stores beside its weights how often each confidence is right on validation images, and what `learn_familiarity`
+    found; with the logits, how familiar each image is.
     """
     whole = load_cifar10()
     if publish and (whole.is_stand_in or recipe.network != "fast_cnn"):
@@ -526,6 +529,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
         if publish:
             new = networks.PUBLISHED.with_name("new.weights.h5")  # takes its place when all is measured
             exact = save_published(new, model, whole.source, **recipe.options)
+            networks.seal(new, familiarity=json.dumps(learn_familiarity(load_published(new), data)))
             model = load_published(new)
         numbers = [views for views in (1, 2, 6) if views <= recipe.views]
         facts, logits = {}, {}
@@ -534,6 +538,7 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             facts[f"{split}_accuracy"] = {views: _share(rows, labels) for views, rows in by_views.items()}
             logits |= {split: by_views[recipe.views].astype(np.float16), f"{split}_labels": labels.astype(np.uint8)}
             if publish:
+                logits[f"{split}_familiarity"] = predict_views(model.judge, images, recipe.views)[:, -1]
                 same = _share(predict_views(exact, images, views=1), by_views[1].argmax(axis=1))
                 facts.setdefault("same_class_as_in_full_precision", {})[split] = same
                 if split == "validation":
@@ -615,6 +620,32 @@ def save_published(path, model, source, **options):
     save_weights(path, exact, source, options)
     _halve(path)
     return exact
+
+
+def learn_familiarity(model, data, few=2_000, made=400):
+    """What `networks.with_familiarity` needs: a logistic regression on inner layers, and two means and deviations.
+
+    It learns to tell training images from parts of them, enlarged, and from their pixels in another order.
+    """
+    familiar = data.x_train[:few]
+    order = np.random.default_rng(6).permutation(32 * 32)
+    shuffled = familiar[-made:].reshape(-1, 32 * 32, 3)[:, order].reshape(-1, 32, 32, 3)
+    energy = keras.ops.logsumexp(model.output, axis=1, keepdims=True)
+    look = keras.Model(model.input, keras.ops.concatenate([energy, networks.last_maps(model)], axis=1))
+
+    def measure(images):
+        return look.predict(np.asarray(images), batch_size=500, verbose=0)
+
+    known, strange = measure(familiar), measure(np.concatenate([magnify(familiar[:made], None, [6, 2]), shuffled]))
+    scaler = StandardScaler().fit(known[:, 1:])
+    seen = scaler.transform(np.concatenate([known, strange])[:, 1:])
+    detector = LogisticRegression(C=0.0003).fit(seen, np.arange(len(seen)) < few)
+    energy, maps = np.split(measure(data.x_validation), [1], axis=1)
+    by_maps = detector.decision_function(scaler.transform(maps))
+    weights = detector.coef_[0] / scaler.scale_ / by_maps.std()
+    shift = -np.mean(maps @ weights)
+    facts = {"weights": weights, "shift": shift, "mean": energy.mean(), "deviation": energy.std()}
+    return {name: np.round(np.float64(values), 7).tolist() for name, values in facts.items()}
 
 
 def calibration_points(logits, labels):

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 
 from utils import evaluation
 
@@ -51,27 +50,15 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins(logits, bins, data):
     assert evaluation.calibration_error(labels, probabilities, bins) == pytest.approx(sum(gaps))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1, 2])
-def test_the_temperature_of_scaled_logits_has_the_highest_likelihood_and_restores_calibration(sample, factor):
-    labels, logits = sample[0], factor * sample[1]
-    best = evaluation.fit_temperature(labels, logits)
-    assert best == pytest.approx(factor, rel=0.03)
-    losses = [log_loss(labels, softmax(logits / (best * near), axis=1)) for near in (0.97, 1, 1.03)]
-    assert min(losses) == losses[1]
-    assert evaluation.calibration_error(labels, softmax(logits / best, axis=1)) < 0.015
-    assert evaluation.calibration_error(labels, softmax(2 * logits / best, axis=1)) > 0.15
-
-
-def test_a_model_that_is_always_right_or_always_wrong_gets_a_temperature_near_the_end_of_the_range():
-    logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert evaluation.fit_temperature([0, 1], logits) < 0.1
-    assert evaluation.fit_temperature([1, 0], logits) > 19
+def test_it_is_small_where_labels_are_drawn_with_the_very_probabilities_and_large_for_twice_the_logits(sample):
+    labels, logits = sample
+    assert evaluation.calibration_error(labels, softmax(logits, axis=1)) < 0.015
+    assert evaluation.calibration_error(labels, softmax(2 * logits, axis=1)) > 0.15
 
 
 def test_half_precision_and_labels_of_shape_n_1_change_nothing(sample):
     labels, logits = sample[0][:500], sample[1][:500].astype(np.float16)
     exact, column = logits.astype(float), labels[:, np.newaxis]
-    assert evaluation.fit_temperature(column, logits) == evaluation.fit_temperature(labels, exact)
     probabilities = softmax(exact, axis=1)
     assert evaluation.calibration_error(column, probabilities) == evaluation.calibration_error(labels, probabilities)
 
@@ -97,8 +84,6 @@ WITH_INFINITY = np.where(LOGITS == 4, -np.inf, LOGITS)
         ("calibration_error", (LABELS, LOGITS), r"found -1 to 4; give it softmax\(logits, axis=1\)"),
         ("calibration_error", (LABELS, 100 * PROBABILITIES), "rows with the sum 1; found"),
         ("calibration_error", (LABELS, WITH_NAN), "expected probabilities"),
-        ("fit_temperature", (LABELS, PROBABILITIES), "expected finite logits; found probabilities"),
-        ("fit_temperature", (LABELS, WITH_NAN), "expected finite logits; found NaN or infinite values"),
         ("energy", (PROBABILITIES.astype(np.float16),), "found probabilities; give the model's output before softmax"),
         ("energy", (WITH_INFINITY,), "expected finite logits; found NaN or infinite values"),
     ],

@@ -58,6 +58,18 @@ def test_options_change_the_network():
     assert (first != second).mean() > 0.99, "random starts differ everywhere, identities in few places"
 
 
+def test_familiarity_is_the_lower_of_two_scores_and_leaves_the_logits_as_they_are():
+    model = build_model("fast_cnn", widths=(4, 6, 8))
+    means = keras.Model(model.input, networks.last_maps(model))(PIXELS).numpy()
+    assert means.shape == (len(PIXELS), 6 + 8 + 8)  # the last two blocks have two activations each
+    logits = model(PIXELS).numpy()
+    by_energy = (np.log(np.exp(logits).sum(axis=1)) - 2.2) / 0.01
+    for weight in (-10, 0.5):
+        judge = networks.with_familiarity(model, [weight] * 22, 1.0, mean=2.2, deviation=0.01)
+        expected = np.minimum(by_energy, weight * means.sum(axis=1) + 1)
+        np.testing.assert_allclose(judge(PIXELS), np.column_stack([logits, expected]), rtol=1e-3, atol=1e-3)
+
+
 def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path / "new"))
     with pytest.raises(FileNotFoundError, match="found none: run notebook 03"):

@@ -15,6 +15,12 @@ RECORD = json.loads((RUNS / "published-seed0.json").read_text(encoding="utf-8"))
 STORED = np.load(RUNS / "published-seed0.npz")
 
 
+def patchworks():
+    """Those of models/train.py, which needs TensorFlow."""
+    colours = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
+    return colours.repeat(8, axis=1).repeat(8, axis=2)
+
+
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_the_stored_logits_have_the_recorded_accuracy(split):
     accuracies = RECORD[f"{split}_accuracy"]
@@ -36,9 +42,7 @@ def test_it_names_as_many_test_images_right_as_recorded():
 
 
 def test_it_gives_the_same_logits_under_this_version_and_backend_of_keras():
-    colours = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
-    patchworks = colours.repeat(8, axis=1).repeat(8, axis=2)  # those of models/train.py, which needs TensorFlow
-    np.testing.assert_allclose(predict_views(load_published(), patchworks, views=1), STORED["patchworks"], atol=2e-3)
+    np.testing.assert_allclose(predict_views(load_published(), patchworks(), views=1), STORED["patchworks"], atol=2e-3)
 
 
 def test_its_calibrated_confidence_is_kept_on_test_images_in_bins_of_equal_mass():
@@ -48,6 +52,14 @@ def test_its_calibrated_confidence_is_kept_on_test_images_in_bins_of_equal_mass(
     bins = np.array_split(promised.argsort(kind="stable"), 15)
     off = np.array([abs(promised[rows].mean() - kept[rows].mean()) for rows in bins])
     assert off.mean() <= 0.015 and off.max() <= 0.05
+
+
+def test_the_familiarity_of_test_images_is_that_of_validation_images_and_patchworks_have_none():
+    familiar, tested = STORED["validation_familiarity"], STORED["test_familiarity"]
+    lost = np.mean(tested < np.quantile(familiar, 0.05))
+    assert abs(lost - 0.05) < 0.01
+    scores = predict_views(load_published().judge, patchworks(), views=1)[:, -1]
+    assert scores.max() < np.quantile(familiar, 0.05)
 
 
 def test_half_precision_changes_hardly_any_answer_and_makes_the_file_small():

@@ -246,8 +246,11 @@ def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
     record = run("published", recipe, test=True, publish=True, verbose=0)
     assert [path.name for path in networks.PUBLISHED.parent.glob("*.h5")] == [networks.PUBLISHED.name]
     measured = training.predict_views(networks.load_published(), random_data().x_test)
-    logits = np.load(tmp_path / "runs" / "published-seed0.npz")["test"]
-    np.testing.assert_allclose(measured, logits, rtol=1e-2, atol=1e-3)
+    stored = np.load(tmp_path / "runs" / "published-seed0.npz")
+    np.testing.assert_allclose(measured, stored["test"], rtol=1e-2, atol=1e-3)
+    judged = training.predict_views(networks.load_published().judge, random_data().x_test)
+    np.testing.assert_allclose(judged[:, :10], measured, atol=1e-5)
+    np.testing.assert_allclose(judged[:, 10], stored["test_familiarity"], rtol=1e-4, atol=1e-4)
     assert min(record["same_class_as_in_full_precision"].values()) > 0.9
     assert record["precision"] == machine.fastest_precision()
     calibration = networks.load_published().calibration

@@ -197,8 +197,25 @@ def count_flops(model):
 
 
 def load_published(path=None):
-    """The network of models/README.md, or at `path`; `calibration` holds, by views, confidences and how often right."""
+    """The network of models/README.md, or at `path`; `classify` uses its `calibration` and its `judge`."""
     return _load(path or PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
+
+
+def last_maps(model, count=3):
+    """The mean of each feature map after the last `count` activations, (batch, maps), as a symbolic tensor."""
+    maps = [layer.output for layer in model.layers if isinstance(layer, layers.Activation)][-count:]
+    return ops.concatenate([ops.mean(values, axis=(1, 2)) for values in maps], axis=1)
+
+
+def with_familiarity(model, weights, shift, mean, deviation):
+    """The model with one output more: how familiar an image is, by its energy and by its `last_maps`, the lower one.
+
+    Either is 0 for the mean of validation images and has their standard deviation as its unit. Source of the energy:
+    Liu et al. 2020, arXiv 2010.03759; of judging by inner layers: Lee et al. 2018, arXiv 1807.03888.
+    """
+    by_energy = (ops.logsumexp(model.output, axis=1, keepdims=True) - mean) / deviation
+    by_maps = ops.matmul(last_maps(model), np.array(weights, np.float32)[:, np.newaxis]) + shift
+    return keras.Model(model.input, ops.concatenate([model.output, ops.minimum(by_energy, by_maps)], axis=1))
 
 
 def save_own(model, source, **options):
@@ -254,6 +271,7 @@ def _load(path, advice):
         model = build_model(kept["network"], **json.loads(kept["options"]))
         model.load_weights(path)
         model.calibration = json.loads(kept.get("calibration", "{}"))
+        model.judge = with_familiarity(model, **json.loads(kept["familiarity"])) if "familiarity" in kept else None
         return model, str(kept["source"])
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(f"Expected the weights of a network in {path}; found a damaged file: {advice}.") from error

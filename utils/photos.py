@@ -41,19 +41,22 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, thr
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
     picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size.
     Returns a DataFrame, one row a picture, unreadable ones last: file or position, class, confidence, calibrated (how
-    often it is right), second guess, score (minus the energy), known (by the threshold), all probabilities, reason.
+    often it is right), second guess, score (how familiar it is: by `with_familiarity` if the network has it, else minus
+    the energy), known (by the threshold), all probabilities, reason.
     """
     files, pixels = _files_and_pixels(images, how)
     if (size := getattr(model, "input_shape", pixels.shape)[1:]) != pixels.shape[1:]:
         remedy = "train one for this size, as notebook 03 does"
         raise refusal("classify", "a model for images of shape (32, 32, 3)", f"one for {size}", remedy)
-    logits = _checked(predict_views(model, pixels, views, batch_size=1_000), class_names)
+    judge = getattr(model, "judge", None)
+    answers = predict_views(judge or model, pixels, views, batch_size=1_000)
+    logits = _checked(answers[:, :-1] if judge else answers, class_names)
     probabilities = softmax(logits, axis=1)
     ranked = np.array(class_names, object)[probabilities.argsort(axis=1)]
     table = pd.DataFrame({"file": files, "class": ranked[:, -1], "confidence": probabilities.max(axis=1)})
     points = getattr(model, "calibration", {}).get(str(views))
     table["calibrated"] = np.interp(table["confidence"], *points) if points else "not calibrated"
-    table["second guess"], table["score"] = ranked[:, -2], -energy(logits)
+    table["second guess"], table["score"] = ranked[:, -2], answers[:, -1] if judge else -energy(logits)
     if threshold is not None:
         table["known"] = table["score"] >= threshold
     table[list(class_names)] = probabilities
