@@ -639,7 +639,7 @@ def learn_familiarity(model, data, few=2_000, made=400):
     known, strange = measure(familiar), measure(np.concatenate([magnify(familiar[:made], None, [6, 2]), shuffled]))
     scaler = StandardScaler().fit(known[:, 1:])
     seen = scaler.transform(np.concatenate([known, strange])[:, 1:])
-    detector = LogisticRegression(C=0.0003).fit(seen, np.arange(len(seen)) < few)
+    detector = LogisticRegression(C=0.0003).fit(seen, np.arange(len(seen)) < len(familiar))
     energy, maps = np.split(measure(data.x_validation), [1], axis=1)
     by_maps = detector.decision_function(scaler.transform(maps))
     weights = detector.coef_[0] / scaler.scale_ / by_maps.std()

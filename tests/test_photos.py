@@ -160,8 +160,9 @@ def test_a_confidence_is_calibrated_if_the_model_brings_what_it_takes():
 def test_a_network_that_judges_how_familiar_a_picture_is_gives_the_score():
     model, pictures = network(), plain(np.random.default_rng(0).integers(0, 256, (40, 3)))
     plain_answers = classify(model, pictures, views=2)
-    doubted = keras.ops.concatenate([model.output, keras.ops.mean(model.input, axis=(1, 2, 3))[:, None]], axis=1)
-    model.judge = keras.Model(model.input, doubted)
+    pixels = keras.Input((32, 32, 3))
+    brightness = keras.ops.mean(pixels, axis=(1, 2, 3))[:, None]
+    model.judge = keras.Model(pixels, keras.ops.concatenate([model(pixels), brightness], axis=1))
     answers = classify(model, pictures, views=2, threshold=128)
     pd.testing.assert_frame_equal(answers.drop(columns=["score", "known"]), plain_answers.drop(columns="score"))
     np.testing.assert_allclose(answers["score"], pictures.mean(axis=(1, 2, 3)), rtol=1e-5)
