@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.datasets import load_digits
 
+from notebooks import gallery
 from utils.data import load_cifar10
 from utils.networks import PUBLISHED, load_published
+from utils.photos import classify
 from utils.training import RUNS, predict_views
 
 COUNT = 250  # test images that are predicted again; the record's copy of CIFAR-10 has these ones exactly
@@ -60,6 +63,22 @@ def test_the_familiarity_of_test_images_is_that_of_validation_images_and_patchwo
     assert abs(lost - 0.05) < 0.01
     scores = predict_views(load_published().judge, patchworks(), views=1)[:, -1]
     assert scores.max() < np.quantile(familiar, 0.05)
+
+
+def test_pictures_of_none_of_the_classes_are_not_known_at_the_price_of_one_familiar_image_in_twenty():
+    tiles = [tile for picture in gallery.strangers("texture").values() for tile in gallery.tiles(picture)]
+    digits = [np.uint8(digit * 255 / 16).repeat(4, 0).repeat(4, 1) for digit in load_digits().images[:60]]
+    groups = {
+        "photographs": (gallery.strangers("photograph"), 0.7),
+        "textures": (tiles, 0.6),
+        "drawings": ([gallery.draw(subject, seed) for subject in gallery.SUBJECTS for seed in range(10)], 0.75),
+        "digits": ([np.stack([digit] * 3, axis=-1) for digit in digits], 0.95),
+        "noise": (np.random.default_rng(6).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8), 0.8),
+    }
+    model, threshold = load_published(), np.quantile(STORED["validation_familiarity"], 0.05)
+    tables = {group: classify(model, found, views=6, threshold=threshold) for group, (found, _) in groups.items()}
+    rejected = {group: 1 - table["known"].mean() for group, table in tables.items()}
+    assert not {group: share for group, share in rejected.items() if share < groups[group][1]}
 
 
 def test_half_precision_changes_hardly_any_answer_and_makes_the_file_small():
