@@ -84,7 +84,7 @@ WITH_INFINITY = np.where(LOGITS == 4, -np.inf, LOGITS)
         ("calibration_error", (LABELS, LOGITS), r"found -1 to 4; give it softmax\(logits, axis=1\)"),
         ("calibration_error", (LABELS, 100 * PROBABILITIES), "rows with the sum 1; found"),
         ("calibration_error", (LABELS, WITH_NAN), "expected probabilities"),
-        ("energy", (PROBABILITIES.astype(np.float16),), "found probabilities; give the model's output before softmax"),
+        ("energy", (PROBABILITIES.astype(np.float16),), "found probabilities; give the output before softmax"),
         ("energy", (WITH_INFINITY,), "expected finite logits; found NaN or infinite values"),
     ],
 )

@@ -38,7 +38,7 @@ def energy(logits):
     logits = np.asarray(logits, float)
     if not np.isfinite(logits).all() or are_probabilities(logits):
         found = "probabilities" if np.isfinite(logits).all() else "NaN or infinite values"
-        raise ValueError(f"energy: expected finite logits; found {found}; give the model's output before softmax.")
+        raise ValueError(f"energy: expected finite logits; found {found}; give the output before softmax.")
     return -special.logsumexp(logits, axis=1)
 
 
