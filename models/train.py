@@ -623,15 +623,16 @@ def save_published(path, model, source, **options):
 
 
 def learn_familiarity(model, data, few=2_000, made=400):
-    """What `networks.with_familiarity` needs: a logistic regression on inner layers, and two means and deviations.
+    """What `networks.with_familiarity` needs: weights and shift for inner layers, mean and deviation for the energy.
 
-    It learns to tell training images from parts of them, enlarged, and from their pixels in another order.
+    The weights are those of a logistic regression that tells training images from enlarged parts of them and from
+    their pixels in another order, in units of the standard deviation on validation images.
     """
     familiar = data.x_train[:few]
     order = np.random.default_rng(6).permutation(32 * 32)
     shuffled = familiar[-made:].reshape(-1, 32 * 32, 3)[:, order].reshape(-1, 32, 32, 3)
-    energy = keras.ops.logsumexp(model.output, axis=1, keepdims=True)
-    look = keras.Model(model.input, keras.ops.concatenate([energy, networks.last_maps(model)], axis=1))
+    size = keras.ops.logsumexp(model.output, axis=1, keepdims=True)  # minus the energy
+    look = keras.Model(model.input, keras.ops.concatenate([size, networks.last_maps(model)], axis=1))
 
     def measure(images):
         return look.predict(np.asarray(images), batch_size=500, verbose=0)
@@ -640,11 +641,10 @@ def learn_familiarity(model, data, few=2_000, made=400):
     scaler = StandardScaler().fit(known[:, 1:])
     seen = scaler.transform(np.concatenate([known, strange])[:, 1:])
     detector = LogisticRegression(C=0.0003).fit(seen, np.arange(len(seen)) < len(familiar))
-    energy, maps = np.split(measure(data.x_validation), [1], axis=1)
-    by_maps = detector.decision_function(scaler.transform(maps))
-    weights = detector.coef_[0] / scaler.scale_ / by_maps.std()
-    shift = -np.mean(maps @ weights)
-    facts = {"weights": weights, "shift": shift, "mean": energy.mean(), "deviation": energy.std()}
+    size, maps = np.split(measure(data.x_validation), [1], axis=1)
+    weights = detector.coef_[0] / scaler.scale_
+    weights /= np.std(maps @ weights)
+    facts = {"weights": weights, "shift": -np.mean(maps @ weights), "mean": size.mean(), "deviation": size.std()}
     return {name: np.round(np.float64(values), 7).tolist() for name, values in facts.items()}
 
 

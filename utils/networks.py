@@ -208,10 +208,10 @@ def last_maps(model, count=3):
 
 
 def with_familiarity(model, weights, shift, mean, deviation):
-    """The model with one output more: how familiar an image is, by its energy and by its `last_maps`, the lower one.
+    """The model with one output more, how familiar an image is: the lower of minus its energy and a sum of `last_maps`.
 
-    Either is 0 for the mean of validation images and has their standard deviation as its unit. Source of the energy:
-    Liu et al. 2020, arXiv 2010.03759; of judging by inner layers: Lee et al. 2018, arXiv 1807.03888.
+    Both have mean 0 and deviation 1 on validation images, by `mean` and `deviation`, and by `weights` and `shift`.
+    Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (inner layers).
     """
     by_energy = (ops.logsumexp(model.output, axis=1, keepdims=True) - mean) / deviation
     by_maps = ops.matmul(last_maps(model), np.array(weights, np.float32)[:, np.newaxis]) + shift

@@ -41,8 +41,8 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, thr
     The model turns pixels 0 to 255 into logits, in the order of `class_names`; softmax is applied here. Images are one
     picture, as for `to_cifar_size`, which explains `how`, or a list, array, dict by name or `Pictures` of any size.
     Returns a DataFrame, one row a picture, unreadable ones last: file or position, class, confidence, calibrated (how
-    often it is right), second guess, score (how familiar it is: by `with_familiarity` if the network has it, else minus
-    the energy), known (by the threshold), all probabilities, reason.
+    often it is right), second guess, score (how familiar it is: by the model's `judge` if it has one, else, on another
+    scale, minus the energy), known (by the threshold), all probabilities, reason.
     """
     files, pixels = _files_and_pixels(images, how)
     if (size := getattr(model, "input_shape", pixels.shape)[1:]) != pixels.shape[1:]:
