@@ -557,11 +557,12 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
         numbers = [views for views in (1, 2, 6) if views <= recipe.views]
         facts, logits = {}, {}
         for split, (images, labels) in splits.items():
-            by_views = {views: predict_views(model, images, views) for views in numbers}
+            answers = {views: predict_views(model.judge if publish else model, images, views) for views in numbers}
+            by_views = {views: rows[:, :10] for views, rows in answers.items()}
             facts[f"{split}_accuracy"] = {views: _share(rows, labels) for views, rows in by_views.items()}
             logits |= {split: by_views[recipe.views].astype(np.float16), f"{split}_labels": labels.astype(np.uint8)}
             if publish:
-                logits[f"{split}_familiarity"] = predict_views(model.judge, images, recipe.views)[:, -1]
+                logits[f"{split}_familiarity"] = answers[recipe.views][:, 10]
                 same = _share(predict_views(exact, images, views=1), by_views[1].argmax(axis=1))
                 facts.setdefault("same_class_as_in_full_precision", {})[split] = same
                 if split == "validation":
