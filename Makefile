@@ -5,8 +5,6 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 FIRST_NOTEBOOK := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
-SETUP_WITHOUT_TENSORFLOW := test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose
-
 .PHONY: help lab run photo test test-browser test-colab bench publish classroom sync sync-check clean
 
 help: ## list these commands
@@ -42,7 +40,7 @@ test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the v
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks/deeper notebooks/solutions $(PYTEST_ARGS)
 	@.venv-colab/bin/python -m pytest tests/test_runners.py -m "slow or not slow" -k "not nbmake" --dist load $(PYTEST_ARGS)
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
-		tests/test_published.py tests/test_machine.py tests/test_setup.py::$(SETUP_WITHOUT_TENSORFLOW) \
+		tests/test_published.py tests/test_machine.py tests/test_setup.py::test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose \
 		notebooks/04_tpu_training.ipynb $(wildcard notebooks/deeper/04_*.ipynb) $(PYTEST_ARGS)
 
 bench: .venv/.installed ## compare with recipes of published articles, in up to 90 minutes (one row: ONLY=load)

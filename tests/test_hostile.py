@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import signal
 import struct
 import subprocess
@@ -24,8 +23,10 @@ from PIL import Image
 from notebooks.checks import check
 from tests.fake_cifar10 import fake_folder, numbers_of, python2_pickle
 from tests.limited_disk import ROOT, run_python
-from tests.test_pictures import FORMATS, HEIC, bitmap_of_runs, display_p3, turned
+from tests.test_pictures import FORMATS, HEIC, bitmap_of_runs, display_p3, encoded, turned
 from utils import data, download
+
+resource = pytest.importorskip("resource", reason="Windows sets no limits")
 
 SECONDS, GIGABYTE = 30, 1_000_000_000
 
@@ -120,10 +121,7 @@ def pictures(count):
     forms += [(Image.fromarray(waves[..., 0].astype(np.uint16) * 257), form, {}) for form in ("PNG", "TIFF")]
     forms += [(photo.convert("CMYK"), "JPEG", {}), (photo.convert("RGBA"), "WEBP", {})]
     forms += [(photo.quantize(9), "PNG", noted)]
-    whole = [HEIC]
-    for image, form, options in forms:
-        image.save(file := io.BytesIO(), form, **options)
-        whole.append(file.getvalue())
+    whole = [HEIC, *(encoded(image, form, **options) for image, form, options in forms)]
 
     def read(content):
         image = pictures.load_image(content)
@@ -147,9 +145,8 @@ def long_name():
 
 
 def jpeg_of_scans(count):
-    Image.new("RGB", (2_000, 2_000)).save(file := io.BytesIO(), "JPEG", progressive=True)
-    scan = file.getvalue()[file.getvalue().rindex(b"\xff\xda") : -2]
-    return file.getvalue()[:-2] + scan * count + b"\xff\xd9"
+    whole = encoded(Image.new("RGB", (2_000, 2_000)), "JPEG", progressive=True)
+    return whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * count + b"\xff\xd9"
 
 
 def tiff_of_strips(count):
@@ -161,13 +158,8 @@ def tiff_of_strips(count):
 
 
 def jpeg_of_notes(count):
-    Image.new("RGB", (9, 9)).save(file := io.BytesIO(), "JPEG")
-    return file.getvalue()[:2] + b"\xff\xfe\0\2" * count + file.getvalue()[2:]
-
-
-def deep_16_bit():
-    Image.fromarray(np.zeros((7_000, 7_000), np.uint16)).save(file := io.BytesIO(), "PNG")
-    return file.getvalue()
+    whole = encoded(Image.new("RGB", (9, 9)), "JPEG")
+    return whole[:2] + b"\xff\xfe\0\2" * count + whole[2:]
 
 
 def lists_of_lists():
@@ -198,7 +190,7 @@ PICTURES = {
     "49 megapixels in a line of runs": lambda: bitmap_of_runs(49_000_000, 1, b"\1\7\0\0"),
     "almost five million notes in a JPEG": lambda: jpeg_of_notes(4_990_000),
     "3,600 megapixels in 552 bytes of HEIC": lambda: HEIC[:321] + struct.pack(">II", 60_000, 60_000) + HEIC[329:],
-    "49 megapixels of 16 bit": deep_16_bit,
+    "49 megapixels of 16 bit": lambda: encoded(Image.fromarray(np.zeros((7_000, 7_000), np.uint16))),
 }
 
 

@@ -53,11 +53,6 @@ def sync_main(root, *arguments):
     return sync.main(["--root", str(root), *arguments])
 
 
-def test_a_synchronised_project_has_no_findings_and_a_second_call_changes_nothing(root):
-    assert sync.findings(root) == []
-    assert sync.write(root) == []
-
-
 def test_title_navigation_and_tables_lead_to_the_notebooks_and_to_colab(root):
     colab = "https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/01_counting.ipynb"
     title = source(root, FIRST, "title")

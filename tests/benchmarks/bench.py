@@ -69,9 +69,8 @@ def combine(answers):
 
 def save(root, name, result):
     """Put the result of one row among the saved ones, and write the pages that show them."""
-    path = root / "tests/benchmarks/results.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    sync.write_file(path, json.dumps(results | {name: result}, indent=1, ensure_ascii=False) + "\n")
+    results = sync.read_benchmarks(root) | {name: result}
+    sync.write_file(root / sync.BENCHMARKS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     sync.write(root)
 
 

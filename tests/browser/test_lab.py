@@ -1,7 +1,6 @@
 """Each notebook in JupyterLab, as a reader steps through it; and notebooks that are broken, which must not pass."""
 
 import base64
-import io
 import shutil
 
 import nbformat
@@ -12,6 +11,7 @@ from playwright.sync_api import TimeoutError
 
 from tests import tiny
 from tests.browser.reader import go_on, opened, step_through
+from tests.test_pictures import encoded
 from tests.tools import parts, sync
 
 ENTRIES = sync.read_entries(sync.PROJECT)
@@ -93,9 +93,7 @@ def test_a_cell_that_raises_and_answers_that_do_not_fold_are_found(tmp_path, pag
 
 
 def test_figures_that_show_nothing_and_a_link_to_nowhere_are_found(tmp_path, page):
-    file = io.BytesIO()
-    Image.new("RGB", (60, 40), "white").save(file, "PNG")
-    white = base64.b64encode(file.getvalue()).decode()
+    white = base64.b64encode(encoded(Image.new("RGB", (60, 40), "white"))).decode()
     show = "".join(f"display({{'image/png': '{png}'}}, raw=True)\n" for png in (white, "AAAA"))
     tiny.project(tmp_path, tiny.notebook(code=show), tiny.notebook("02", "Adding"))
     (tmp_path / "notebooks/02_adding.ipynb").unlink()

@@ -4,7 +4,6 @@ Slow: the notebook is run once, in the profile of tests. `pytest -m slow tests/b
 """
 
 import base64
-import io
 import shutil
 import subprocess
 import threading
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from tests.test_pictures import encoded, turned
 from tests.tools import parts, run, sync
 from utils.data import CLASS_NAMES, load_cifar10
 from utils.networks import load_published
@@ -98,12 +98,6 @@ def says(page, sentence):
     page.locator("#message", has_text=sentence).wait_for(timeout=30_000)
 
 
-def encoded(image, kind="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
 def give(page, content, name="photo.png", way="drop"):
     answer = page.evaluate(GIVE, [base64.b64encode(content).decode(), name, way])
     answer["pixels"] = np.reshape(answer["pixels"], (32, 32, 4))[..., :3]
@@ -131,9 +125,8 @@ def test_a_dropped_photo_and_a_pasted_one_without_ground_are_answered_as_in_the_
 
 
 def test_a_sideways_jpeg_that_is_chosen_is_turned_upright(opened):
-    picture, note = Image.fromarray(photographs.chelsea()), Image.Exif()
-    note[0x0112] = 6  # the camera was held upright
-    content = encoded(picture, "JPEG", quality=95, exif=note)
+    picture = Image.fromarray(photographs.chelsea())
+    content = encoded(picture, "JPEG", exif=turned(6))
     opened.set_input_files("#file", {"name": "phone.jpg", "mimeType": "image/jpeg", "buffer": content})
     says(opened, "Answered: phone.jpg.")
     shown = give(opened, content, "again.jpg")

@@ -6,7 +6,6 @@ python -m tests.tools.sync --repository owner/name  for a published fork: first 
 """
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ from tests.tools import links, parts, shown
 PROJECT = Path(__file__).resolve().parents[2]
 
 FOLDERS = ("notebooks", "notebooks/deeper")
+BENCHMARKS = "tests/benchmarks/results.json"
 
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
@@ -143,8 +143,7 @@ def between(path, generated):
 
 def read_benchmarks(root):
     """What `make bench` measured, by the name of the row; empty where it was not run."""
-    path = root / "tests" / "benchmarks" / "results.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return parts.read_json(root / BENCHMARKS) if (root / BENCHMARKS).exists() else {}
 
 
 def findings(root):
