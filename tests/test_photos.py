@@ -124,6 +124,7 @@ def test_what_is_unreadable_is_a_row_with_its_reason(model):
     assert table["file"].tolist() == ["1.png", "2.svg", "3.gif"] and table["class"][0] == "airplane"
     assert table["reason"].tolist()[1:] == ["why", "why not"] and pd.isna(table["reason"][0])
     assert table.loc[1:, ["class", "confidence", "known", *CLASS_NAMES]].isna().all(axis=None)
+    assert table.loc[table["known"], "file"].tolist() == ["1.png"] and table.loc[~table["known"]].empty
 
 
 def test_the_way_to_cifar_size_and_the_views_are_passed_on(model):
@@ -141,7 +142,7 @@ def test_below_the_threshold_a_picture_is_not_known(model):
     scores = classify(model, validation)["score"]
     threshold = np.quantile(scores, 0.25)
     table = classify(model, validation, threshold=threshold)
-    assert table["known"].sum() == 30 and table["known"].dtype == bool
+    assert table["known"].sum() == 30 and table["known"].dtype == "boolean"
     assert table.loc[~table["known"], "score"].max() < threshold <= table.loc[table["known"], "score"].min()
     logits = model.predict(validation, batch_size=40, verbose=0)
     np.testing.assert_allclose(scores, -energy(logits), rtol=1e-5)
