@@ -52,7 +52,8 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins(logits, bins, data):
 
 def test_it_is_small_where_labels_are_drawn_with_the_very_probabilities_and_large_for_twice_the_logits(sample):
     labels, logits = sample
-    assert evaluation.calibration_error(labels[:, np.newaxis], softmax(logits, axis=1)) < 0.015
+    error = evaluation.calibration_error(labels, softmax(logits, axis=1))
+    assert error == evaluation.calibration_error(labels[:, np.newaxis], softmax(logits, axis=1)) < 0.015
     assert evaluation.calibration_error(labels, softmax(2 * logits, axis=1)) > 0.15
 
 

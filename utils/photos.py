@@ -58,7 +58,7 @@ def classify(model, images, *, how="crop", views=1, class_names=CLASS_NAMES, thr
     table["calibrated"] = np.interp(table["confidence"], *points) if points else "not calibrated"
     table["second guess"], table["score"] = ranked[:, -2], answers[:, -1] if judge else -energy(logits)
     if threshold is not None:
-        table["known"] = (table["score"] >= threshold).astype("boolean")  # also where an unreadable picture has none
+        table["known"] = (table["score"] >= threshold).astype("boolean")  # an unreadable picture has none
     table[list(class_names)] = probabilities
     if unreadable := getattr(images, "unreadable", None):
         table = pd.concat([table, pd.DataFrame(unreadable.items(), columns=["file", "reason"])], ignore_index=True)
