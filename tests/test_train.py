@@ -129,6 +129,11 @@ def test_mixed_and_harder_images_are_changed_and_remain_images():
         assert changed.dtype == np.uint8 and changed.shape == plain.shape
         assert 5 < np.abs(changed.astype(int) - plain).mean() < 80
     assert (train.harder(plain) == train.harder(plain)).all()
+    assert (
+        (train.augmix(tf.constant(IMAGES), None, SEED)[0] == train.augmix(tf.constant(IMAGES), None, SEED)[0])
+        .numpy()
+        .all()
+    )
 
 
 def test_muon_moves_a_kernel_equally_far_in_all_directions_and_shifts_as_adam():

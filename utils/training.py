@@ -60,7 +60,7 @@ def whiten(model, images, count=5_000):
 
 @keras.saving.register_keras_serializable("tutorial")
 class ShiftSGD(keras.optimizers.SGD):
-    """SGD that learns shifts `shift_factor` times as fast and does not decay them. Source: Jordan 2024, section 3.4."""
+    """SGD that learns shifts `shift_factor` times as fast and does not decay them. Factor: Jordan 2024, section 3.4."""
 
     def __init__(self, learning_rate, shift_factor=64.0, **options):
         super().__init__(learning_rate, **options)
