@@ -60,7 +60,6 @@ class Recipe:
     images: int = 45_000  # how many training images are used, the same number of every class
     patience: int | None = None  # epochs without a lower validation loss after which to stop, with the best weights
     averaged: int = 1  # how many of the last epochs end in a mean of their weights (Izmailov et al. 2018, 1803.05407)
-    kept: float = 0.0  # share of the weights at the start in those at the end
 
 
 # Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
@@ -250,15 +249,6 @@ def _muon(steps, peak):
     return KernelMuon(Triangular(peak, steps), momentum=0.9, weight_decay=0.1, adam_weight_decay=0.0)
 
 
-_go_on_at = partial(_fast, decay=0.004, peak_at=0.05, start=0.3)
-
-
-def _go_on(model, images):
-    """Begin with the weights of the published network."""
-    model.set_weights(load_published().get_weights())
-    model.get_layer("whitening").trainable = False
-
-
 _LIT = partial(jitter, brightness=0.1, contrast=0.1)
 _HOLED = partial(cutout, size=12)
 _ZOOMED = partial(partly, augmentation=partial(affine, rotation=10.0, shift=0.0, zoom=0.15), share=0.3)
@@ -279,11 +269,11 @@ RECIPES["fast_cnn"] = Recipe(
 RECIPES["fast_cnn_narrow"] = replace(
     RECIPES["fast_cnn"], epochs=10, batch_size=256, images=12_000, options={"widths": (32, 128, 128)}
 )
-# The network that comes with the series. Fewer filters early, where each costs most, a third convolution and a shortcut
-# in each block, and SiLU: what paid in the trials below. Muon learns more from an image than SGD. As the network sees
-# every image many times, it is kept from learning by heart: mixed images, and pictures of none of the classes, on which
-# it learns to be unsure; changes of size and light, since photos differ in these more than CIFAR-10. The last quarter is
-# for images as they are, as the rate falls: He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148.
+# The network that comes with the series: more filters, fewest in the first block, where each costs most; a third
+# convolution and a shortcut in each block; SiLU and Muon, which paid in the trials below. It sees every image often, so
+# images are mixed, lest it learn them by heart, some are pictures of none of the classes, to be unsure of, and size and
+# light change, since photos differ in these more than CIFAR-10. The end is for images that are hardly changed.
+# Source: He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148.
 RECIPES["published"] = replace(
     RECIPES["fast_cnn"],
     epochs=44,
@@ -403,7 +393,6 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
     with nullcontext(checkpoints) if checkpoints else TemporaryDirectory() as folder:
         folder = Path(folder)
         model = build(recipe, data.x_train, epochs, seed)
-        first_weights = model.get_weights()
         try:
             history = _resume(model, folder, recipe)
         except Exception as error:  # whatever a damaged file makes json, h5py and Keras raise
@@ -415,9 +404,9 @@ def train(recipe, data, epochs, *, seed=0, checkpoints=None, verbose=2):
             _keep(model, history, folder, recipe)
         if recipe.patience is not None:
             model.load_weights(_weights_path(folder, _best_epoch(history)))
-        if recipe.averaged > 1 or recipe.kept:
+        if recipe.averaged > 1:
             last = range(len(history["loss"]), 0, -1)[: recipe.averaged]
-            _average(model, [_weights_path(folder, epoch) for epoch in last], first_weights, recipe.kept)
+            _average(model, [_weights_path(folder, epoch) for epoch in last])
             batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, training=True, seed=seed)
             _measure_again(model, batches.take(80))
     return model, history
@@ -451,14 +440,13 @@ def _best_epoch(history):
     return 1 + int(np.argmin(np.nan_to_num(history["val_loss"], nan=np.inf)))
 
 
-def _average(model, paths, first_weights, kept):
-    """Give the model the mean of stored weights, with a share of those that it started from."""
+def _average(model, paths):
+    """Give the model the mean of stored weights."""
     stored = []
     for path in paths:
         model.load_weights(path)
         stored.append(model.get_weights())
-    means = [np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)]
-    model.set_weights([kept * old + (1 - kept) * new for old, new in zip(first_weights, means, strict=True)])
+    model.set_weights([np.mean(arrays, axis=0) for arrays in zip(*stored, strict=True)])
 
 
 def _measure_again(model, batches):
@@ -603,8 +591,6 @@ def _versions():
 def _checkpoints(record_name, recipe, source):
     """The folder of a training's state, named by all that its result depends on: recipe, images, code, versions."""
     files = [__file__, *(module.__file__ for module in (networks, pipelines, training))]
-    if recipe.prepare is _go_on:
-        files.append(networks.PUBLISHED)
     described = re.sub(" at 0x[0-9a-f]+", "", repr(recipe))  # functions by their names, at whatever address
     state = repr([described, source, _versions(), *(Path(file).read_bytes() for file in files)])
     return cache_folder() / "training" / f"{record_name}-{digest(state)}"

@@ -184,14 +184,6 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs_and_their_normalisatio
     assert learn(recipe, 3, tmp_path)[1] == history
 
 
-def test_a_kept_share_of_the_first_weights_ends_up_in_the_last():
-    recipe = replace(SMALL, batch_size=20, patience=None, kept=0.75)
-    start = train.build(recipe, np.zeros((200, 32, 32, 3), np.uint8), 2, 0).get_weights()
-    trained, mixed = learn(replace(recipe, kept=0.0), 2)[0], learn(recipe, 2)[0]
-    for old, new, ours in zip(start, trained.get_weights(), mixed.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, 0.75 * old + 0.25 * new, atol=1e-3)
-
-
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
     plain = replace(SMALL, batch_size=20, patience=None)
     black = replace(plain, augment={2: lambda images, labels, seed: (images * 0, labels)})

@@ -28,7 +28,6 @@ HOSTS = {  # picture of the badge, and the address that opens the notebook {path
 }
 ACCELERATORS = {"CPU": None, "GPU": "T4", "TPU": "V5E1"}  # runtime: the hardware that Colab is asked for
 EXACT = 1_017  # test images of the JPEG re-encoded copy, the first ones, that have the official pixels
-PUBLISHED_PARTS = ("first", "second", "third", "fourth")  # of the training that `published` ends
 UNPUBLISHED = "OWNER/REPO"
 FIGURES = {"notebooks/images/learning_curves.png": ("02", "curves")}  # shown in README.md: number of notebook, cell
 
@@ -346,15 +345,10 @@ def published(runs):
     record, images = read_json(path), len(numpy.load(path.with_suffix(".npz"))["test"])
     views = max(record["test_accuracy"], key=int)
     one, most = (f"{record['test_accuracy'][number]:.2%}" for number in ("1", views))
-    earlier = [path for part in PUBLISHED_PARTS for path in records(runs, f"published-{part}")]
-    parts = [*map(read_json, earlier), record]
-    after = {n: ", ".join(f"{100 * part['validation_accuracy'][n]:.1f}" for part in parts) for n in ("1", views)}
     lines = [
         f"**{most}** of the {images:,} test images right with {views} test-time views, {one} with one; "
         f"{record['validation_accuracy'][views]:.2%} of the validation images with {views} views. "
-        f"Trained once, for {sum(part['epochs'] for part in parts)} epochs in all its parts.",
-        f"Validation images right after each part, in per cent: {after['1']} with one view, "
-        f"{after[views]} with {views}.",
+        f"Trained once, for {record['epochs']} epochs."
     ]
     if (exact := exact_share(path, record)) is not None:
         which = f"the first {EXACT:,} test images, whose pixels are exactly the official ones"
