@@ -72,8 +72,7 @@ it and commit what changed.
 RESULTS = {"02": ("interval", "fit-time")}  # quoted in README.md: number of notebook, cells whose printed lines count
 TRAININGS = """\
 Longer trainings, from their records in [models/runs](models/runs), made by \
-`python models/train.py RECIPE --seed S --test`, and the parts of the published network as \
-[models/README.md](models/README.md) says; mean ± standard deviation of n trainings:
+`python models/train.py RECIPE --seed S --test`; mean ± standard deviation of n trainings:
 
 | Recipe | Parameters | Epochs | Minutes | Hardware | Test accuracy | On the exact images | Test-time views | n |
 |---|--:|--:|--:|---|--:|--:|--:|--:|"""
