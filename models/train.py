@@ -65,13 +65,6 @@ class Recipe:
 # Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
 
 
-def partly(images, labels, seed, augmentation, share):
-    """Let an augmentation that keeps the labels change the last images of a shuffled batch, a `share` from 0 to 1."""
-    count = tf.cast(tf.cast(tf.shape(images)[0], tf.float32) * (1 - share), tf.int32)
-    changed, _ = augmentation(images[count:], labels, seed)
-    return tf.concat([images[:count], changed], axis=0), labels
-
-
 def blend(images, others, seed):
     """Lay two images over each other, the second upside down."""
     return tf.cast((tf.cast(images, tf.int32) + tf.cast(others[:, ::-1], tf.int32)) // 2, tf.uint8)
@@ -124,6 +117,16 @@ def leaves(images, others, seed, count=12):
 
 
 KINDS = (blend, jumble, magnify, leaves)
+
+
+# Augmentations as in utils.pipelines.
+
+
+def partly(images, labels, seed, augmentation, share):
+    """Let an augmentation that keeps the labels change the last images of a shuffled batch, a `share` from 0 to 1."""
+    count = tf.cast(tf.cast(tf.shape(images)[0], tf.float32) * (1 - share), tf.int32)
+    changed, _ = augmentation(images[count:], labels, seed)
+    return tf.concat([images[:count], changed], axis=0), labels
 
 
 def resized_crop(images, labels, seed, least=0.4):
