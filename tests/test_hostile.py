@@ -340,8 +340,8 @@ from tests.test_train import pixels_and_classes
 from utils.data import Cifar10
 
 data = Cifar10(*pixels_and_classes(400), *pixels_and_classes(100), *pixels_and_classes(10), source="random pixels")
-recipe = replace(train.RECIPES["regulariser-all"], batch_size=50)
-train.train(recipe, data, 4, seed=1, checkpoints=sys.argv[1])
+recipe = replace(train.RECIPES["regulariser-all"], batch_size=50, epochs=3, endings=2, ending=1)
+train.train(recipe, data, seed=1, checkpoints=sys.argv[1])
 """
 
 

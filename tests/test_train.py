@@ -146,11 +146,11 @@ def test_muon_moves_a_kernel_equally_far_in_all_directions_and_shifts_as_adam():
 # What a recipe says, the training does
 
 
-def learn(recipe, epochs, checkpoints=None):
+def learn(recipe, checkpoints=None):
     """Train on a few random images, whose labels cannot be learned beyond learning by heart."""
     classes = np.random.default_rng(5).integers(0, 10, 300).astype(np.int32)
     parts = IMAGES[:200], classes[:200], IMAGES[200:300], classes[200:], None, None
-    return train.train(recipe, Cifar10(*parts, source="random pixels"), epochs, checkpoints=checkpoints, verbose=0)
+    return train.train(recipe, Cifar10(*parts, source="random pixels"), checkpoints=checkpoints, verbose=0)
 
 
 def stored(folder, epoch, network, **options):
@@ -160,35 +160,40 @@ def stored(folder, epoch, network, **options):
 
 
 def test_patience_stops_the_training_and_takes_the_weights_of_the_best_epoch(tmp_path):
-    recipe = replace(SMALL, batch_size=20, patience=2)
-    model, history = learn(recipe, 30, tmp_path)
+    recipe = replace(SMALL, epochs=30, batch_size=20, patience=2)
+    model, history = learn(recipe, tmp_path)
     best = int(np.argmin(history["val_loss"]))
     assert len(history["val_loss"]) == best + 1 + 2 < 30
     assert len(list(tmp_path.glob("*.weights.h5"))) == 2  # the newest and the best
     newest, kept = (stored(tmp_path, epoch, "three_conv_small") for epoch in (best + 3, best + 1))
     assert any((a != b).any() for a, b in zip(model.get_weights(), newest, strict=True))
     assert all((a == b).all() for a, b in zip(model.get_weights(), kept, strict=True))
-    assert learn(recipe, 30, tmp_path)[1] == history
+    assert learn(recipe, tmp_path)[1] == history
 
 
 def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
     assert train._best_epoch({"val_loss": [1.2, 1.0, float("nan"), float("nan")]}) == 2
 
 
-def test_averaged_weights_are_the_mean_of_the_last_epochs_and_their_normalisation_is_measured_again(tmp_path):
+def test_endings_begin_with_the_same_weights_and_end_in_their_mean_with_its_normalisation_measured_again(tmp_path):
     options = {"widths": (8, 8, 8)}
-    recipe = replace(RECIPES["fast_cnn"], batch_size=20, averaged=2, options=options, precision="float32")
-    model, history = learn(recipe, 3, tmp_path)
-    second, third = (stored(tmp_path, epoch, "fast_cnn", **options) for epoch in (2, 3))
-    for averaged, *both in zip(model.weights, second, third, strict=True):
-        assert np.allclose(averaged, np.mean(both, axis=0), atol=1e-6) != averaged.name.startswith("moving")
-    assert learn(recipe, 3, tmp_path)[1] == history
+    recipe = replace(RECIPES["fast_cnn"], augment={}, options=options, precision="float32")
+    recipe = replace(recipe, epochs=3, endings=2, ending=2)
+    loss = learn(replace(recipe, batch_size=200))[1]["loss"]  # in one step an epoch, their order makes no difference
+    np.testing.assert_allclose(loss[3:], loss[1:3], rtol=1e-3)
+    assert loss[2] < 0.98 * loss[1]
+    model, history = learn(replace(recipe, batch_size=20), tmp_path)
+    first, second = (stored(tmp_path, epoch, "fast_cnn", **options) for epoch in (3, 5))
+    for mean, *both in zip(model.weights, first, second, strict=True):
+        assert np.allclose(mean, np.mean(both, axis=0), atol=1e-6) != mean.name.startswith("moving")
+    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+    assert learn(replace(recipe, batch_size=20), tmp_path)[1] == history
 
 
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
-    plain = replace(SMALL, batch_size=20, patience=None)
+    plain = replace(SMALL, epochs=3, batch_size=20, patience=None)
     black = replace(plain, augment={2: lambda images, labels, seed: (images * 0, labels)})
-    expected, history = (learn(recipe, 3)[1]["loss"] for recipe in (plain, black))
+    expected, history = (learn(recipe)[1]["loss"] for recipe in (plain, black))
     np.testing.assert_allclose(history[:2], expected[:2], rtol=1e-3)
     assert abs(history[2] - expected[2]) > 1e-3
 

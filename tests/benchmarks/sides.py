@@ -158,7 +158,7 @@ def our_training(run):
     """`fast_cnn` and its batches as `models.train.train` makes them, and the recipe."""
     data = images(run)
     recipe = replace(RECIPES["fast_cnn"], batch_size=100) if run.quick else RECIPES["fast_cnn"]
-    model = build(recipe, data.x_train, recipe.epochs, seed=0)
+    model = build(recipe, data.x_train, seed=0)
     options = {"training": True, "augment": recipe.augment[0], "one_hot": True, "seed": 0, "drop_remainder": True}
     return model, make_dataset(data.x_train, data.y_train, recipe.batch_size, **options), recipe
 
