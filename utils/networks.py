@@ -16,9 +16,9 @@ from utils.download import cache_folder
 CIFAR_SHAPE = (32, 32, 3)
 CLASSES = 10
 MOST_BYTES = 500_000_000  # of weights; the largest network of the series has 34 MB
-_OPTION = (  # what `save_weights` may have written, as JSON
-    r'"(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
-    r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})'
+_OPTIONS = (  # with which a kept network can be built again, as JSON
+    r'\{("(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
+    r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})(, (?=")|(?=\})))*\}'
 )
 PUBLISHED = Path(__file__).resolve().parents[1] / "models" / "published.weights.h5"
 # Of the 45,000 training images of CIFAR-10, red, green and blue; notebook 01 computes them.
@@ -234,10 +234,12 @@ def load_own(source):
 
 def save_weights(path, model, source, options):
     """Write the weights with what is needed to build their network; the file appears whole or not at all."""
+    if not re.fullmatch(_OPTIONS, stored := json.dumps(options)):
+        raise ValueError(f'save_weights: expected options such as {{"widths": [32, 128, 128]}}; found {stored}.')
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     model.save_weights(unfinished)
-    seal(unfinished, network=model.name, options=json.dumps(options), source=source)
+    seal(unfinished, network=model.name, options=stored, source=source)
     os.replace(unfinished, path)
 
 
@@ -266,7 +268,7 @@ def _load(path, advice):
     try:
         with h5py.File(path) as file:
             kept, checksum = dict(file.attrs), _checksum(file)
-        if kept["sha256"] != checksum or not re.fullmatch(rf"{{({_OPTION}(, {_OPTION})*)?}}", kept["options"]):
+        if kept["sha256"] != checksum or not re.fullmatch(_OPTIONS, kept["options"]):
             raise ValueError("another checksum or unknown options")
         model = build_model(kept["network"], **json.loads(kept["options"]))
         model.load_weights(path)

@@ -1,6 +1,7 @@
 """What the notebooks train with: a schedule, a good start, an optimizer, averaged answers, records of what was run."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -21,8 +22,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak, steps, peak_at=0.25, start=0.2, end=0.02):
         if steps < 1 or not 0 < peak_at < 1:
-            found = f"{steps} and {peak_at}"
-            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {found}.")
+            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {steps} and {peak_at}.")
         self.peak, self.steps, self.peak_at, self.start, self.end = peak, steps, peak_at, start, end
 
     def __call__(self, step):
@@ -85,9 +85,7 @@ def predict_views(model, images, views=6, batch_size=500):
     """
     if views not in (1, 2, 6):
         raise ValueError(f"predict_views: expected views of 1, 2 or 6; found {views}.")
-
-    def predict(pixels):
-        return model.predict(pixels, batch_size=batch_size, verbose=0)
+    predict = partial(model.predict, batch_size=batch_size, verbose=0)
 
     def both_sides(pixels):
         return (predict(pixels) + predict(pixels[:, :, ::-1])) / 2
