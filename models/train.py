@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -60,8 +59,8 @@ class Recipe:
     options: dict = field(default_factory=dict)  # what `build_model` gets besides the name
     images: int = 45_000  # how many training images are used, the same number of every class
     patience: int | None = None  # epochs without a lower validation loss after which to stop, with the best weights
-    endings: int = 1  # how often the last epochs are trained, always from the same weights; the result is the mean of
-    ending: int = 0  # the weights at their ends (Wortsman et al. 2022, arXiv 2203.05482). How many epochs these are
+    endings: int = 1  # how often the last epochs are trained, from the same weights: the mean of the ends is kept
+    ending: int = 0  # how many epochs these are (Wortsman et al. 2022, arXiv 2203.05482)
 
 
 # Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
@@ -214,23 +213,19 @@ def _decayed_adam(steps):
     return optimizers.AdamW(0.001, weight_decay=0.1)
 
 
-_MOMENTUM = {"momentum": 0.85, "nesterov": True}
+_SGD = {"momentum": 0.85, "nesterov": True, "weight_decay": 0.005}
 
 
 def _constant(steps):
-    return optimizers.SGD(0.2, **_MOMENTUM, weight_decay=0.005)
+    return optimizers.SGD(0.2, **_SGD)
 
 
 def _scheduled(steps):
-    return optimizers.SGD(Triangular(0.8, steps), **_MOMENTUM, weight_decay=0.005)
+    return optimizers.SGD(Triangular(0.8, steps), **_SGD)
 
 
-def _fast(steps, peak=0.8, decay=0.005, **schedule):
-    return ShiftSGD(Triangular(peak, steps, **schedule), **_MOMENTUM, weight_decay=decay)
-
-
-def _averaged(steps):
-    return ShiftSGD(Triangular(0.8, steps), **_MOMENTUM, weight_decay=0.005, use_ema=True, ema_momentum=0.9)
+def _fast(steps, **averaging):
+    return ShiftSGD(Triangular(0.8, steps), **_SGD, **averaging)
 
 
 class KernelMuon(optimizers.Muon):
@@ -317,7 +312,7 @@ for name, change in {
     "ideas-3-whitening": {"prepare": whiten},
     "ideas-4-identity": {"options": {"widths": (32, 128, 128)}},
     "ideas-5-shifts": {"optimizer": _fast},
-    "ideas-6-averaging": {"optimizer": _averaged},
+    "ideas-6-averaging": {"optimizer": partial(_fast, use_ema=True, ema_momentum=0.9)},
 }.items():
     recipe = RECIPES[name] = replace(recipe, **change)
 # Trials of equal work: one change each to fast_cnn in its narrow form, on all images.
@@ -396,6 +391,8 @@ def train(recipe, data, *, seed=0, checkpoints=None, verbose=2):
     an unbroken one, up to rounding. The history holds one number an epoch, those of further endings after the others,
     under "loss", "accuracy", "val_loss", "val_accuracy" and "seconds".
     """
+    if recipe.epochs <= recipe.ending:
+        raise Refused(f"train: expected more than {recipe.ending} epochs, which an ending has; found {recipe.epochs}.")
     with nullcontext(checkpoints) if checkpoints else TemporaryDirectory() as folder:
         folder = Path(folder)
         model = build(recipe, data.x_train, seed)
@@ -406,7 +403,7 @@ def train(recipe, data, *, seed=0, checkpoints=None, verbose=2):
             model, history = build(recipe, data.x_train, seed), {}
         validation = make_dataset(data.x_validation, data.y_validation, 500, one_hot=True)
         for ending, epoch in _plan(recipe)[len(history.get("loss", ())) :]:
-            if _patience_is_over(history, recipe.patience):
+            if recipe.patience and history and len(history["loss"]) - _best_epoch(history) >= recipe.patience:
                 break
             if ending and epoch == recipe.epochs - recipe.ending:
                 model.load_weights(_weights_path(folder, epoch))
@@ -434,8 +431,7 @@ def _ends(recipe):
 
 def _train_epoch(model, recipe, data, validation, history, epoch, seed, verbose):
     seed = 1_000 * seed + epoch
-    begun = [first for first in recipe.augment if first <= epoch]
-    augment = recipe.augment[max(begun)] if begun else None
+    augment = recipe.augment.get(max((first for first in recipe.augment if first <= epoch), default=None))
     usual = {"training": True, "one_hot": True, "drop_remainder": True}
     batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, augment=augment, seed=seed, **usual)
     for layer in model.layers:
@@ -447,10 +443,6 @@ def _train_epoch(model, recipe, data, validation, history, epoch, seed, verbose)
     fitted = model.fit(batches, validation_data=validation, callbacks=[only_this_one], **settings)
     for key, values in {**fitted.history, "seconds": [time.perf_counter() - start]}.items():
         history.setdefault(key, []).extend(values)
-
-
-def _patience_is_over(history, patience):
-    return bool(history) and patience is not None and len(history["loss"]) - _best_epoch(history) >= patience
 
 
 def _best_epoch(history):
@@ -469,10 +461,9 @@ def _average(model, paths):
 
 def _measure_again(model, batches):
     """Measure what batch normalisation subtracts and divides by: those of averaged weights are no average of theirs."""
-    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    measured = [variable for layer in normalisations for variable in (layer.moving_mean, layer.moving_variance)]
+    measured = [variable for variable in model.non_trainable_variables if variable.name.startswith("moving_")]
     values = []
-    for images, _ in batches if measured else ():
+    for images, _ in batches:
         model(images, training=True)
         values.append([keras.ops.convert_to_numpy(variable) for variable in measured])
     for variable, series in zip(measured, zip(*values, strict=True), strict=True):
@@ -496,6 +487,7 @@ def _resume(model, folder, recipe):
     model.optimizer.build(model.trainable_variables)
     for path in _needed(history, folder, recipe):  # the newest comes last; the others are read to see that they can be
         model.load_weights(path)
+    print(f"Going on where an earlier run stopped; to begin anew, delete {folder}.")
     return history
 
 
@@ -536,8 +528,6 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
     record_name = f"{name}{'-stand-in' if whole.is_stand_in else ''}-seed{seed}"
     folder = _checkpoints(record_name, recipe, whole.source)
     with _only_here(folder):
-        if (folder / "history.json").exists():
-            print(f"Going on where an earlier run stopped; to begin anew, delete {folder}.")
         model, history = train(recipe, data, seed=seed, checkpoints=folder, verbose=verbose)
         splits = {"validation": (data.x_validation, data.y_validation)}
         if test:
@@ -584,12 +574,14 @@ def run(name, recipe, *, seed=0, test=False, publish=False, timed=True, command=
             "hardware": ", ".join(filter(None, (find_accelerator(), describe_processor()))),
             "versions": _versions(),
             "date": time.strftime("%Y-%m-%d"),
-            "history": {key: [round(float(value), 5) for value in values] for key, values in history.items()},
+            "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
         }
         training.RUNS.mkdir(parents=True, exist_ok=True)
+        logits_path = training.RUNS / f"{record_name}.npz"
+        logits_path.unlink(missing_ok=True)  # of another network
         if test:
             logits["patchworks"] = predict_views(model, patchworks(), views=1)
-            np.savez_compressed(training.RUNS / f"{record_name}.npz", **logits)
+            np.savez_compressed(logits_path, **logits)
         _write_json(training.RUNS / f"{record_name}.json", record)
         if publish:
             os.replace(new, networks.PUBLISHED)
@@ -602,15 +594,14 @@ def _share(logits, classes):
 
 
 def _versions():
-    backend = import_module(keras.backend.backend())
-    return {module.__name__: module.__version__ for module in (backend, keras, np)}
+    return {name: sys.modules[name].__version__ for name in (keras.backend.backend(), "keras", "numpy")}
 
 
 def _checkpoints(record_name, recipe, source):
     """The folder of a training's state, named by all that its result depends on: recipe, images, code, versions."""
     files = [__file__, *(module.__file__ for module in (networks, pipelines, training))]
-    described = re.sub(" at 0x[0-9a-f]+", "", repr(recipe))  # functions by their names, at whatever address
-    state = repr([described, source, _versions(), *(Path(file).read_bytes() for file in files)])
+    described = re.sub(" at 0x[0-9a-fA-F]+", "", repr(recipe))  # functions by their names, at whatever address
+    state = repr([described, source, fastest_precision(), _versions(), *(Path(file).read_bytes() for file in files)])
     return cache_folder() / "training" / f"{record_name}-{digest(state)}"
 
 
@@ -649,10 +640,7 @@ def learn_familiarity(model, data, few=2_000, made=400):
     shuffled = familiar[-made:].reshape(-1, 32 * 32, 3)[:, order].reshape(-1, 32, 32, 3)
     size = keras.ops.logsumexp(model.output, axis=1, keepdims=True)  # minus the energy
     look = keras.Model(model.input, keras.ops.concatenate([size, networks.last_maps(model)], axis=1))
-
-    def measure(images):
-        return look.predict(np.asarray(images), batch_size=500, verbose=0)
-
+    measure = partial(predict_views, look, views=1)
     known, strange = measure(familiar), measure(np.concatenate([magnify(familiar[:made], None, [6, 2]), shuffled]))
     scaler = StandardScaler().fit(known[:, 1:])
     seen = scaler.transform(np.concatenate([known, strange])[:, 1:])
@@ -670,7 +658,7 @@ def calibration_points(logits, labels):
     Source: Zadrozny and Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability Estimates".
     """
     confidence, right = softmax(logits, axis=1).max(axis=1), logits.argmax(axis=1) == labels
-    fitted = IsotonicRegression(out_of_bounds="clip").fit(confidence, right)
+    fitted = IsotonicRegression().fit(confidence, right)
     return [np.round(values, 4).tolist() for values in (fitted.X_thresholds_, fitted.y_thresholds_)]
 
 
@@ -686,8 +674,7 @@ def _halve(path):
             elif item.ndim == 1:
                 file[name] = item[()]
             else:
-                small = {"dtype": np.float16, "compression": "gzip", "compression_opts": 9, "shuffle": True}
-                file.create_dataset(name, data=item[()].astype(np.float16), **small)
+                file.create_dataset(name, data=item[()].astype(np.float16), compression=9, shuffle=True)
 
         whole.visititems(copy)
     networks.seal(halved)
@@ -745,7 +732,7 @@ def main():
     least, most = recipe.batch_size, PROFILES["full"].train
     for option, holds, expected in (
         ("seed", wanted.seed >= 0, "0 or more"),
-        ("epochs", recipe.epochs > recipe.ending, f"{recipe.ending + 1} or more"),
+        ("epochs", recipe.epochs >= 1, "1 or more"),
         ("images", recipe.images % 10 == 0 and least <= recipe.images <= most, f"a multiple of 10, {least} to {most}"),
         ("record", re.fullmatch(r"[\w.-]+", name), "letters, digits, points and dashes"),
     ):

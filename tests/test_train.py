@@ -188,6 +188,8 @@ def test_endings_begin_with_the_same_weights_and_end_in_their_mean_with_its_norm
         assert np.allclose(mean, np.mean(both, axis=0), atol=1e-6) != mean.name.startswith("moving")
     assert any((a != b).any() for a, b in zip(first, second, strict=True))
     assert learn(replace(recipe, batch_size=20), tmp_path)[1] == history
+    with pytest.raises(ValueError, match="expected more than 2 epochs, which an ending has; found 2"):
+        learn(replace(recipe, epochs=2))
 
 
 def test_augmentation_begins_with_the_epoch_the_recipe_names():

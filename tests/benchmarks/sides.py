@@ -107,7 +107,7 @@ def train_ours(row, run):
     data = images(run)
     recipe, epochs = rows.SCHEDULES[row]
     start = time.time()
-    _, history = train(RECIPES[recipe], data, epochs, verbose=0)
+    _, history = train(replace(RECIPES[recipe], epochs=epochs), data, verbose=0)
     end = time.time()
     accuracies = history["val_accuracy"]
     counted = next((n for n, accuracy in enumerate(accuracies, 1) if reached(row, run, accuracy)), epochs)
