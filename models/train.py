@@ -51,7 +51,7 @@ class Recipe:
     epochs: int  # how often every training image is seen
     batch_size: int  # a last batch that is not full is left out
     optimizer: Callable  # from the number of all training steps to a Keras optimizer
-    augment: dict = field(default_factory=dict)  # augmentations as in utils.pipelines, each by its first epoch, from 0
+    augment: dict = field(default_factory=dict)  # augmentations as in utils.pipelines, each by the epochs before it
     label_smoothing: float = 0.0  # share of the label that is spread evenly over all classes
     precision: str = "float32"  # dtype policy of Keras, or "fastest" for what `fastest_precision` says
     prepare: Callable | None = None  # function of the new model and the training images that gives it its start
@@ -250,8 +250,11 @@ def _muon(steps, peak):
 
 
 _LIT = partial(jitter, brightness=0.1, contrast=0.1)
-_HOLED = partial(cutout, size=12)
+_HOLE = partial(cutout, size=12)
 _ZOOMED = partial(partly, augmentation=partial(affine, rotation=10.0, shift=0.0, zoom=0.15), share=0.3)
+_WEAK = compose(flip, partial(crop, padding=2))
+_HOLED = compose(flip, crop, _HOLE)
+_STRONG = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix)
 
 RECIPES = {}
 RECIPES["fast_cnn"] = Recipe(
@@ -259,7 +262,7 @@ RECIPES["fast_cnn"] = Recipe(
     epochs=16,
     batch_size=512,
     optimizer=_fast,
-    augment={0: compose(flip, partial(crop, padding=2))},
+    augment={0: _WEAK},
     label_smoothing=0.2,
     precision="fastest",
     prepare=whiten,
@@ -273,17 +276,15 @@ RECIPES["fast_cnn_narrow"] = replace(
 # convolution and a shortcut in each block; SiLU. It sees every image often, so images are mixed, lest it learn them by
 # heart, some are pictures of none of the classes, to be unsure of, and size and light change, since photos differ in
 # these more than CIFAR-10. The end is for images that are hardly changed (He et al. 2019, "Data Augmentation
-# Revisited", arXiv 1909.09148). The last ten epochs are trained three times: the mean of the ends is better than each.
+# Revisited", arXiv 1909.09148). Of the last ten epochs there are three, the first without mixing: the mean of ends that
+# differ is better than each of them.
 RECIPES["published"] = replace(
     RECIPES["fast_cnn"],
     epochs=64,
     endings=3,
     ending=10,
     label_smoothing=0.1,
-    augment={
-        0: compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix),
-        60: compose(flip, partial(crop, padding=2)),
-    },
+    augment={0: _STRONG, 54: _HOLED, 60: _WEAK, 64: _STRONG, 70: _WEAK, 74: _STRONG, 80: _WEAK},
     options={"widths": (64, 256, 384), "depth": 3, "residual": True, "activation": "silu"},
 )
 # The articles' networks with the settings of their articles. The source of each stands with its network.
@@ -338,7 +339,7 @@ for name, change in {
     },
     "cutmix": {"augment": {0: compose(flip, partial(crop, padding=2), cutmix)}},
     "strangers": {"augment": {0: compose(with_unknowns, flip, partial(crop, padding=2))}},
-    "strong-then-weak": {"augment": {0: compose(flip, crop, _LIT, _HOLED), 5: compose(flip, partial(crop, padding=2))}},
+    "strong-then-weak": {"augment": {0: compose(flip, crop, _LIT, _HOLE), 5: _WEAK}},
     "endings": {"epochs": 6, "endings": 2, "ending": 2},
     "muon-0.02": {"optimizer": partial(_muon, peak=0.02)},
     "muon-0.005": {"optimizer": partial(_muon, peak=0.005)},
@@ -431,7 +432,8 @@ def _ends(recipe):
 
 def _train_epoch(model, recipe, data, validation, history, epoch, seed, verbose):
     seed = 1_000 * seed + epoch
-    augment = recipe.augment.get(max((first for first in recipe.augment if first <= epoch), default=None))
+    done = len(history.get("loss", ()))
+    augment = recipe.augment.get(max((first for first in recipe.augment if first <= done), default=None))
     usual = {"training": True, "one_hot": True, "drop_remainder": True}
     batches = make_dataset(data.x_train, data.y_train, recipe.batch_size, augment=augment, seed=seed, **usual)
     for layer in model.layers:
