@@ -22,7 +22,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak, steps, peak_at=0.25, start=0.2, end=0.02):
         if steps < 1 or not 0 < peak_at < 1:
-            raise ValueError(f"Triangular: expected steps >= 1 and 0 < peak_at < 1; found {steps} and {peak_at}.")
+            raise ValueError(f"Triangular: expected steps >= 1, 0 < peak_at < 1; found {steps}, {peak_at}.")
         self.peak, self.steps, self.peak_at, self.start, self.end = peak, steps, peak_at, start, end
 
     def __call__(self, step):
