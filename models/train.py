@@ -272,20 +272,18 @@ RECIPES["fast_cnn_narrow"] = replace(
 )
 # The network that comes with the series: more filters, fewest in the first block, where each costs most; a third
 # convolution and a shortcut in each block; SiLU. It sees every image often, so images are mixed, lest it learn them by
-# heart; size and light change, since photos differ in these more than CIFAR-10; and some are pictures of none of the
-# classes, to be unsure of, to the end, since four epochs without them are enough to forget it. The end is for images
-# that are hardly changed (He et al. 2019, "Data Augmentation Revisited", arXiv 1909.09148). There are three versions of
-# the last ten epochs, the first with holes in the place of mixing: the mean of ends that differ is better than each.
-_MIXED = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix)
-_WITH_HOLES = compose(with_unknowns, flip, crop, _HOLED)
-_HARDLY = compose(with_unknowns, *_WEAK)
+# heart; some are pictures of none of the classes, to be unsure of; size and light change, since photos differ in these
+# more than CIFAR-10. The end is for images that are hardly changed (He et al. 2019, "Data Augmentation Revisited", arXiv
+# 1909.09148). There are three versions of the last ten epochs, the first with holes in the place of mixing: the mean of
+# ends that differ is better than each.
+_MIXED, _HARDLY = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix), compose(*_WEAK)
 RECIPES["published"] = replace(
     RECIPES["fast_cnn"],
     epochs=64,
     endings=3,
     ending=10,
     label_smoothing=0.1,
-    augment={0: _MIXED, 54: _WITH_HOLES, 60: _HARDLY, 64: _MIXED, 70: _HARDLY, 74: _MIXED, 80: _HARDLY},
+    augment={0: _MIXED, 54: compose(flip, crop, _HOLED), 60: _HARDLY, 64: _MIXED, 70: _HARDLY, 74: _MIXED, 80: _HARDLY},
     options={"widths": (64, 256, 384), "depth": 3, "residual": True, "activation": "silu"},
 )
 # The articles' networks with the settings of their articles. The source of each stands with its network.
