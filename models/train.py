@@ -273,9 +273,9 @@ RECIPES["fast_cnn_narrow"] = replace(
 # The network that comes with the series: more filters, fewest in the first block, where each costs most; a third
 # convolution and a shortcut in each block; SiLU. It sees every image often, so images are mixed, lest it learn them by
 # heart; some are pictures of none of the classes, to be unsure of; size and light change, since photos differ in these
-# more than CIFAR-10. The end is for images that are hardly changed (He et al. 2019, "Data Augmentation Revisited", arXiv
-# 1909.09148). There are three versions of the last ten epochs, the first with holes in the place of mixing: the mean of
-# ends that differ is better than each.
+# more than CIFAR-10. The end is for images that are hardly changed (He et al. 2019, "Data Augmentation Revisited",
+# arXiv 1909.09148). There are three versions of the last ten epochs, the first with holes in the place of mixing: the
+# mean of ends that differ is better than each.
 _MIXED, _HARDLY = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix), compose(*_WEAK)
 RECIPES["published"] = replace(
     RECIPES["fast_cnn"],
