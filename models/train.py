@@ -158,7 +158,7 @@ def augmix(images, labels, seed):
     without the changes to few tones.
     """
     parts = tf.random.stateless_gamma((3, tf.shape(images)[0], 1, 1, 1), seed, 1.0)
-    parts *= tf.random.stateless_uniform(tf.shape(parts)[1:], seed) / tf.reduce_sum(parts, axis=0)
+    parts *= tf.random.stateless_uniform(tf.shape(parts)[1:], seed + [3, 1]) / tf.reduce_sum(parts, axis=0)
     mixed = (1 - tf.reduce_sum(parts, axis=0)) * tf.cast(images, tf.float32)
     for number in range(3):
         changed, _ = compose(affine, jitter)(images, labels, seed + [number, 1])
