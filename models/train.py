@@ -30,8 +30,6 @@ from keras import optimizers
 from PIL import Image, ImageFilter
 from scipy.special import softmax
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import networks, pipelines, training
@@ -491,9 +489,10 @@ def _resume(model, folder, recipe):
 
 
 def _needed(history, folder, recipe):
-    """The files of the best epoch, of the one where endings begin, of their ends, and the newest, in this order."""
+    """The files of the best epoch, if it counts, where endings begin, of their ends, and the newest, in this order."""
     done = len(history["loss"])
-    marks = {_best_epoch(history), recipe.epochs - recipe.ending, *_ends(recipe), done}
+    marks = {recipe.epochs - recipe.ending, *_ends(recipe), done}
+    marks |= set() if recipe.patience is None else {_best_epoch(history)}
     return [_weights_path(folder, epoch) for epoch in sorted(marks) if epoch <= done]
 
 
@@ -628,27 +627,15 @@ def save_published(path, model, source, **options):
     return exact
 
 
-def learn_familiarity(model, data, few=2_000, made=400):
-    """What `networks.with_familiarity` needs: weights and shift for inner layers, mean and deviation for the energy.
-
-    The weights are those of a logistic regression that tells training images from enlarged parts of them and from
-    their pixels in another order, in units of the standard deviation on validation images.
-    """
-    familiar = data.x_train[:few]
-    order = np.random.default_rng(6).permutation(32 * 32)
-    shuffled = familiar[-made:].reshape(-1, 32 * 32, 3)[:, order].reshape(-1, 32, 32, 3)
+def learn_familiarity(model, data, images=6_000):
+    """What `networks.with_familiarity` needs, each as mean and standard deviation, by so many training `images`."""
     size = keras.ops.logsumexp(model.output, axis=1, keepdims=True)  # minus the energy
-    look = keras.Model(model.input, keras.ops.concatenate([size, networks.last_maps(model)], axis=1))
-    measure = partial(predict_views, look, views=1)
-    known, strange = measure(familiar), measure(np.concatenate([magnify(familiar[:made], None, [6, 2]), shuffled]))
-    scaler = StandardScaler().fit(known[:, 1:])
-    seen = scaler.transform(np.concatenate([known, strange])[:, 1:])
-    detector = LogisticRegression(C=0.0003).fit(seen, np.arange(len(seen)) < len(familiar))
-    size, maps = np.split(measure(data.x_validation), [1], axis=1)
-    weights = detector.coef_[0] / scaler.scale_
-    weights /= np.std(maps @ weights)
-    facts = {"weights": weights, "shift": -np.mean(maps @ weights), "mean": size.mean(), "deviation": size.std()}
-    return {name: np.round(np.float64(values), 7).tolist() for name, values in facts.items()}
+    look = keras.Model(model.input, keras.ops.concatenate([size, networks.middle_maps(model)], axis=1))
+    seen, new = (predict_views(look, part, views=1) for part in (data.x_train[:images], data.x_validation))
+    mean, deviation = seen[:, 1:].mean(axis=0), seen[:, 1:].std(axis=0) + 1e-6  # a map may be the same everywhere
+    measured = {"energy": new[:, 0], "distance": np.linalg.norm((new[:, 1:] - mean) / deviation, axis=1)}
+    facts = {"maps": [mean, deviation]} | {name: [values.mean(), values.std()] for name, values in measured.items()}
+    return {name: np.round(np.float64(pair), 7).tolist() for name, pair in facts.items()}
 
 
 def calibration_points(logits, labels):

@@ -58,16 +58,16 @@ def test_options_change_the_network():
     assert (first != second).mean() > 0.99, "random starts differ everywhere, identities in few places"
 
 
-def test_familiarity_is_the_lower_of_two_scores_and_leaves_the_logits_as_they_are():
-    model = build_model("fast_cnn", widths=(4, 6, 8))
-    means = keras.Model(model.input, networks.last_maps(model))(PIXELS).numpy()
-    assert means.shape == (len(PIXELS), 6 + 8 + 8)  # the last two blocks have two activations each
+def test_familiarity_falls_with_the_energy_and_with_the_distance_of_the_middle_maps_and_leaves_the_logits():
+    model = build_model("fast_cnn", widths=(4, 6, 8), depth=3)
+    maps = keras.Model(model.input, networks.middle_maps(model))(PIXELS).numpy()
+    assert maps.shape == (len(PIXELS), 3 * 6)
+    mean, deviation = np.arange(18.0), np.linspace(1, 2, 18)
+    judge = networks.with_familiarity(model, [mean, deviation], energy=[2.2, 0.01], distance=[20, 3])
     logits = model(PIXELS).numpy()
-    by_energy = (np.log(np.exp(logits).sum(axis=1)) - 2.2) / 0.01
-    for weight in (-10, 0.5):
-        judge = networks.with_familiarity(model, [weight] * 22, 1.0, mean=2.2, deviation=0.01)
-        expected = np.minimum(by_energy, weight * means.sum(axis=1) + 1)
-        np.testing.assert_allclose(judge(PIXELS), np.column_stack([logits, expected]), rtol=1e-3, atol=1e-3)
+    minus_energy, distance = np.log(np.exp(logits).sum(axis=1)), np.sqrt((((maps - mean) / deviation) ** 2).sum(axis=1))
+    expected = (minus_energy - 2.2) / 0.01 - (distance - 20) / 3
+    np.testing.assert_allclose(judge(PIXELS), np.column_stack([logits, expected]), rtol=1e-3, atol=1e-3)
 
 
 def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next(tmp_path, monkeypatch):

@@ -201,21 +201,21 @@ def load_published(path=None):
     return _load(path or PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
 
 
-def last_maps(model, count=3):
-    """The mean of each feature map after the last `count` activations, (batch, maps), as a symbolic tensor."""
-    maps = [layer.output for layer in model.layers if isinstance(layer, layers.Activation)][-count:]
-    return ops.concatenate([ops.mean(values, axis=(1, 2)) for values in maps], axis=1)
+def middle_maps(model):
+    """The mean of each feature map after the activations of a fast_cnn's second block, (batch, maps), symbolic."""
+    means = [ops.mean(layer.output, axis=(1, 2)) for layer in model.layers if isinstance(layer, layers.Activation)]
+    return ops.concatenate(means[len(means) // 3 + 1 : -(len(means) // 3)], axis=1)  # the first is before the blocks
 
 
-def with_familiarity(model, weights, shift, mean, deviation):
-    """The model with one output more, how familiar an image is: the lower of minus its energy and a sum of `last_maps`.
+def with_familiarity(model, maps, energy, distance):
+    """The model with one output more, how familiar an image is: minus its energy, less its distance by `middle_maps`.
 
-    Both have mean 0 and deviation 1 on validation images, by `mean` and `deviation`, and by `weights` and `shift`.
-    Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (inner layers).
+    All in units of a deviation from a mean: maps over training images, minus the energy and the distance over others.
+    Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (distance in inner layers).
     """
-    by_energy = (ops.logsumexp(model.output, axis=1, keepdims=True) - mean) / deviation
-    by_maps = ops.matmul(last_maps(model), np.array(weights, np.float32)[:, np.newaxis]) + shift
-    return keras.Model(model.input, ops.concatenate([model.output, ops.minimum(by_energy, by_maps)], axis=1))
+    near = (ops.logsumexp(model.output, axis=1, keepdims=True) - energy[0]) / energy[1]
+    far = ops.norm((middle_maps(model) - np.float32(maps[0])) / np.float32(maps[1]), axis=1, keepdims=True)
+    return keras.Model(model.input, ops.concatenate([model.output, near - (far - distance[0]) / distance[1]], axis=1))
 
 
 def save_own(model, source, **options):
