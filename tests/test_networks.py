@@ -63,10 +63,10 @@ def test_familiarity_falls_with_the_energy_and_with_the_distance_of_the_middle_m
     maps = keras.Model(model.input, networks.middle_maps(model))(PIXELS).numpy()
     assert maps.shape == (len(PIXELS), 3 * 6)
     mean, deviation = np.arange(18.0), np.linspace(1, 2, 18)
-    judge = networks.with_familiarity(model, [mean, deviation], energy=[2.2, 0.01], distance=[20, 3])
+    judge = networks.with_familiarity(model, [mean, deviation], energy=[2.2, 0.01], distance=[20, 5])
     logits = model(PIXELS).numpy()
     minus_energy, distance = np.log(np.exp(logits).sum(axis=1)), np.sqrt((((maps - mean) / deviation) ** 2).sum(axis=1))
-    expected = (minus_energy - 2.2) / 0.01 - (distance - 20) / 3
+    expected = (minus_energy - 2.2) / 0.01 - (distance - 20) / 5 / 3
     np.testing.assert_allclose(judge(PIXELS), np.column_stack([logits, expected]), rtol=1e-3, atol=1e-3)
 
 

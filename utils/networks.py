@@ -101,10 +101,9 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
     """
     normalisation = layers.BatchNormalization if stock else FusedBatchNormalization
     start = IdentityStart if identity else keras.initializers.GlorotUniform
-    mean, deviation = np.array(PIXEL_MEAN), np.array(PIXEL_DEVIATION)
-    factors, offsets = (1 / deviation).tolist(), (-mean / deviation).tolist()
+    factors, offsets = 1 / np.array(PIXEL_DEVIATION), -np.array(PIXEL_MEAN) / PIXEL_DEVIATION
     pixels = keras.Input(CIFAR_SHAPE)
-    features = layers.Rescaling(factors, offsets, dtype="float32", name="standardising")(pixels)
+    features = layers.Rescaling(factors.tolist(), offsets.tolist(), dtype="float32", name="standardising")(pixels)
     features = layers.Activation(activation)(layers.Conv2D(24, 2, name="whitening")(features))
     for filters in widths:
         first = None
@@ -208,14 +207,15 @@ def middle_maps(model):
 
 
 def with_familiarity(model, maps, energy, distance):
-    """The model with one output more, how familiar an image is: minus its energy, less its distance by `middle_maps`.
+    """The model with one output more, how familiar: minus the energy, less a third of the distance by `middle_maps`.
 
     All in units of a deviation from a mean: maps over training images, minus the energy and the distance over others.
-    Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (distance in inner layers).
+    Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (inner layers).
     """
     near = (ops.logsumexp(model.output, axis=1, keepdims=True) - energy[0]) / energy[1]
     far = ops.norm((middle_maps(model) - np.float32(maps[0])) / np.float32(maps[1]), axis=1, keepdims=True)
-    return keras.Model(model.input, ops.concatenate([model.output, near - (far - distance[0]) / distance[1]], axis=1))
+    score = near - (far - distance[0]) / distance[1] / 3
+    return keras.Model(model.input, ops.concatenate([model.output, score], axis=1))
 
 
 def save_own(model, source, **options):
