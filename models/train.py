@@ -46,7 +46,7 @@ class Recipe:
     """How a network is trained: all that its result depends on besides the images and the seed."""
 
     network: str  # a name of utils.networks.MODEL_NAMES
-    epochs: int  # how often every training image is seen
+    epochs: int  # how often every training image is seen, without further endings
     batch_size: int  # a last batch that is not full is left out
     optimizer: Callable  # from the number of all training steps to a Keras optimizer
     augment: dict = field(default_factory=dict)  # augmentations as in utils.pipelines, each by the epochs before it
@@ -58,7 +58,7 @@ class Recipe:
     images: int = 45_000  # how many training images are used, the same number of every class
     patience: int | None = None  # epochs without a lower validation loss after which to stop, with the best weights
     endings: int = 1  # how often the last epochs are trained, from the same weights: the mean of the ends is kept
-    ending: int = 0  # how many epochs these are (Wortsman et al. 2022, arXiv 2203.05482)
+    ending_epochs: int = 0  # how many these are; not with patience (Wortsman et al. 2022, arXiv 2203.05482)
 
 
 # Pictures of none of the classes, made of two arrays of images, uint8 (batch, height, width, channels), and a seed.
@@ -156,10 +156,10 @@ def augmix(images, labels, seed):
     without the changes to few tones.
     """
     parts = tf.random.stateless_gamma((3, tf.shape(images)[0], 1, 1, 1), seed, 1.0)
-    parts *= tf.random.stateless_uniform(tf.shape(parts)[1:], seed + [3, 1]) / tf.reduce_sum(parts, axis=0)
+    parts *= tf.random.stateless_uniform(tf.shape(parts)[1:], seed + [0, 4]) / tf.reduce_sum(parts, axis=0)
     mixed = (1 - tf.reduce_sum(parts, axis=0)) * tf.cast(images, tf.float32)
     for number in range(3):
-        changed, _ = compose(affine, jitter)(images, labels, seed + [number, 1])
+        changed, _ = compose(affine, jitter)(images, labels, seed + [0, number + 1])
         mixed += parts[number] * tf.cast(changed, tf.float32)
     return tf.cast(tf.round(mixed), images.dtype), labels
 
@@ -169,6 +169,8 @@ def cutmix(images, labels, seed, share=0.5):
 
     Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features".
     """
+    if labels.shape.rank != 2:
+        raise ValueError(f"cutmix: expected one-hot labels, (batch, classes); found shape {labels.shape}.")
     batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
     area, down, along, chance = tf.unstack(tf.random.stateless_uniform((4, batch, 1), seed))
     half = tf.where(chance < share, tf.sqrt(area) / 2, 0.0)
@@ -251,6 +253,7 @@ _LIT = partial(jitter, brightness=0.1, contrast=0.1)
 _HOLED = partial(cutout, size=12)
 _ZOOMED = partial(partly, augmentation=partial(affine, rotation=10.0, shift=0.0, zoom=0.15), share=0.3)
 _WEAK = flip, partial(crop, padding=2)
+_HARDLY = compose(*_WEAK)
 
 RECIPES = {}
 RECIPES["fast_cnn"] = Recipe(
@@ -258,28 +261,27 @@ RECIPES["fast_cnn"] = Recipe(
     epochs=16,
     batch_size=512,
     optimizer=_fast,
-    augment={0: compose(*_WEAK)},
+    augment={0: _HARDLY},
     label_smoothing=0.2,
     precision="fastest",
     prepare=whiten,
     views=6,
 )
 # For a classroom: a quarter of the work for an image, so that a minute is enough for ten epochs of 12,000 images.
-RECIPES["fast_cnn_narrow"] = replace(
-    RECIPES["fast_cnn"], epochs=10, batch_size=256, images=12_000, options={"widths": (32, 128, 128)}
-)
+_NARROW = {"widths": (32, 128, 128)}
+RECIPES["fast_cnn_narrow"] = replace(RECIPES["fast_cnn"], epochs=10, batch_size=256, images=12_000, options=_NARROW)
 # The network that comes with the series: more filters, fewest in the first block, where each costs most; a third
 # convolution and a shortcut in each block; SiLU. It sees every image often, so images are mixed, lest it learn them by
 # heart; some are pictures of none of the classes, to be unsure of; size and light change, since photos differ in these
 # more than CIFAR-10. The end is for images that are hardly changed (He et al. 2019, "Data Augmentation Revisited",
-# arXiv 1909.09148). There are three versions of the last ten epochs, the first with holes in the place of mixing: the
-# mean of ends that differ is better than each.
-_MIXED, _HARDLY = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix), compose(*_WEAK)
+# arXiv 1909.09148). There are three versions of the last ten epochs, the first with holes in the place of mixing,
+# strangers, zoom and light: the mean of ends that differ is better than each.
+_MIXED = compose(with_unknowns, flip, crop, _ZOOMED, _LIT, cutmix)
 RECIPES["published"] = replace(
     RECIPES["fast_cnn"],
     epochs=64,
     endings=3,
-    ending=10,
+    ending_epochs=10,
     label_smoothing=0.1,
     augment={0: _MIXED, 54: compose(flip, crop, _HOLED), 60: _HARDLY, 64: _MIXED, 70: _HARDLY, 74: _MIXED, 80: _HARDLY},
     options={"widths": (64, 256, 384), "depth": 3, "residual": True, "activation": "silu"},
@@ -301,14 +303,14 @@ recipe = replace(
     optimizer=_constant,
     prepare=None,
     label_smoothing=0.0,
-    options={"widths": (32, 128, 128), "identity": False},
+    options={**_NARROW, "identity": False},
 )
 for name, change in {
     "ideas-0-start": {},
     "ideas-1-schedule": {"optimizer": _scheduled},
     "ideas-2-smoothing": {"label_smoothing": 0.2},
     "ideas-3-whitening": {"prepare": whiten},
-    "ideas-4-identity": {"options": {"widths": (32, 128, 128)}},
+    "ideas-4-identity": {"options": _NARROW},
     "ideas-5-shifts": {"optimizer": _fast},
     "ideas-6-averaging": {"optimizer": partial(_fast, use_ema=True, ema_momentum=0.9)},
 }.items():
@@ -334,8 +336,8 @@ for name, change in {
     "augmix": {"augment": {0: compose(*_WEAK, partial(partly, augmentation=augmix, share=0.5))}},
     "cutmix": {"augment": {0: compose(*_WEAK, cutmix)}},
     "strangers": {"augment": {0: compose(with_unknowns, *_WEAK)}},
-    "strong-then-weak": {"augment": {0: compose(flip, crop, _LIT, _HOLED), 5: compose(*_WEAK)}},
-    "endings": {"epochs": 6, "endings": 2, "ending": 2},
+    "strong-then-weak": {"augment": {0: compose(flip, crop, _LIT, _HOLED), 5: _HARDLY}},
+    "endings": {"epochs": 6, "endings": 2, "ending_epochs": 2},
     "muon-0.02": {"optimizer": partial(_muon, peak=0.02)},
     "muon-0.005": {"optimizer": partial(_muon, peak=0.005)},
 }.items():
@@ -387,8 +389,8 @@ def train(recipe, data, *, seed=0, checkpoints=None, verbose=2):
     an unbroken one, up to rounding. The history holds one number an epoch, those of further endings after the others,
     under "loss", "accuracy", "val_loss", "val_accuracy" and "seconds".
     """
-    if recipe.epochs <= recipe.ending:
-        raise Refused(f"train: expected more than {recipe.ending} epochs, which an ending has; found {recipe.epochs}.")
+    if recipe.epochs <= (least := recipe.ending_epochs):
+        raise Refused(f"train: expected more than {least} epochs, which an ending has; found {recipe.epochs}.")
     with nullcontext(checkpoints) if checkpoints else TemporaryDirectory() as folder:
         folder = Path(folder)
         model = build(recipe, data.x_train, seed)
@@ -401,7 +403,7 @@ def train(recipe, data, *, seed=0, checkpoints=None, verbose=2):
         for ending, epoch in _plan(recipe)[len(history.get("loss", ())) :]:
             if recipe.patience and history and len(history["loss"]) - _best_epoch(history) >= recipe.patience:
                 break
-            if ending and epoch == recipe.epochs - recipe.ending:
+            if ending and epoch == recipe.epochs - recipe.ending_epochs:
                 model.load_weights(_weights_path(folder, epoch))
             _train_epoch(model, recipe, data, validation, history, epoch, seed + ending, verbose)
             _keep(model, history, folder, recipe)
@@ -416,13 +418,13 @@ def train(recipe, data, *, seed=0, checkpoints=None, verbose=2):
 
 def _plan(recipe):
     """All epochs in their order, each as the number of its ending and its place in the schedule, both from 0."""
-    again = range(recipe.epochs - recipe.ending, recipe.epochs)
+    again = range(recipe.epochs - recipe.ending_epochs, recipe.epochs)
     return [(0, epoch) for epoch in range(recipe.epochs)] + list(product(range(1, recipe.endings), again))
 
 
 def _ends(recipe):
     """After how many epochs an ending is over."""
-    return [recipe.epochs + number * recipe.ending for number in range(recipe.endings)]
+    return [recipe.epochs + number * recipe.ending_epochs for number in range(recipe.endings)]
 
 
 def _train_epoch(model, recipe, data, validation, history, epoch, seed, verbose):
@@ -489,15 +491,15 @@ def _resume(model, folder, recipe):
 
 
 def _needed(history, folder, recipe):
-    """The files of the best epoch, if it counts, where endings begin, of their ends, and the newest, in this order."""
+    """Files of the best epoch, if it counts, where endings begin and end, and the newest, which comes last."""
     done = len(history["loss"])
-    marks = {recipe.epochs - recipe.ending, *_ends(recipe), done}
+    marks = {recipe.epochs - recipe.ending_epochs, *_ends(recipe), done}
     marks |= set() if recipe.patience is None else {_best_epoch(history)}
     return [_weights_path(folder, epoch) for epoch in sorted(marks) if epoch <= done]
 
 
-def _weights_path(folder, epoch):
-    return folder / f"epoch{epoch:03}.weights.h5"
+def _weights_path(folder, done):
+    return folder / f"epoch{done:03}.weights.h5"
 
 
 def _write_json(path, content):
@@ -627,11 +629,11 @@ def save_published(path, model, source, **options):
     return exact
 
 
-def learn_familiarity(model, data, images=6_000):
-    """What `networks.with_familiarity` needs, each as mean and standard deviation, by so many training `images`."""
+def learn_familiarity(model, data, count=6_000):
+    """Means and deviations for `with_familiarity`: of maps by `count` training images, else by validation images."""
     size = keras.ops.logsumexp(model.output, axis=1, keepdims=True)  # minus the energy
     look = keras.Model(model.input, keras.ops.concatenate([size, networks.middle_maps(model)], axis=1))
-    seen, new = (predict_views(look, part, views=1) for part in (data.x_train[:images], data.x_validation))
+    seen, new = (predict_views(look, part, views=1) for part in (data.x_train[:count], data.x_validation))
     mean, deviation = seen[:, 1:].mean(axis=0), seen[:, 1:].std(axis=0) + 1e-6  # a map may be the same everywhere
     measured = {"energy": new[:, 0], "distance": np.linalg.norm((new[:, 1:] - mean) / deviation, axis=1)}
     facts = {"maps": [mean, deviation]} | {name: [values.mean(), values.std()] for name, values in measured.items()}
@@ -699,14 +701,14 @@ def main():
         description=run.__doc__.split("\n")[0],
         epilog="NAME is one of:\n"
         + "\n".join(
-            f"  {name:27} {recipe.network}, {recipe.epochs} epochs of {recipe.images:,} images"
+            f"  {name:27} {recipe.network}, {len(_plan(recipe))} epochs of {recipe.images:,} images"
             for name, recipe in RECIPES.items()
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help="what to train; the list stands below")
     parser.add_argument("--seed", type=int, default=0, help="fixes start, order, augmentation and dropout")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's own; augmentations begin when they did")
     parser.add_argument("--images", type=int, help="training images, instead of the recipe's own number")
     parser.add_argument("--test", action="store_true", help="measure on the test images too, once, and keep the logits")
     parser.add_argument("--publish", action="store_true", help="make it the network that `load_published` gives")
@@ -717,8 +719,8 @@ def main():
     recipe, name = replace(RECIPES[wanted.recipe], **changed), wanted.recipe if wanted.record is None else wanted.record
     least, most = recipe.batch_size, PROFILES["full"].train
     for option, holds, expected in (
-        ("seed", wanted.seed >= 0, "0 or more"),
-        ("epochs", recipe.epochs >= 1, "1 or more"),
+        ("seed", 0 <= wanted.seed <= 1_000_000, "0 to 1000000"),
+        ("epochs", recipe.epochs > recipe.ending_epochs, f"{recipe.ending_epochs + 1} or more"),
         ("images", recipe.images % 10 == 0 and least <= recipe.images <= most, f"a multiple of 10, {least} to {most}"),
         ("record", re.fullmatch(r"[\w.-]+", name), "letters, digits, points and dashes"),
     ):

@@ -178,7 +178,7 @@ def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
 def test_endings_begin_with_the_same_weights_and_end_in_their_mean_with_its_normalisation_measured_again(tmp_path):
     options = {"widths": (8, 8, 8)}
     recipe = replace(RECIPES["fast_cnn"], augment={}, options=options, precision="float32")
-    recipe = replace(recipe, epochs=3, endings=2, ending=2)
+    recipe = replace(recipe, epochs=3, endings=2, ending_epochs=2)
     loss = learn(replace(recipe, batch_size=200))[1]["loss"]  # in one step an epoch, their order makes no difference
     np.testing.assert_allclose(loss[3:], loss[1:3], rtol=1e-3)
     assert loss[2] < 0.98 * loss[1]
@@ -193,7 +193,7 @@ def test_endings_begin_with_the_same_weights_and_end_in_their_mean_with_its_norm
 
 
 def test_augmentation_begins_with_the_epoch_the_recipe_names():
-    plain = replace(SMALL, epochs=3, batch_size=20, patience=None)
+    plain = replace(SMALL, epochs=2, endings=2, ending_epochs=1, batch_size=20, patience=None)
     black = replace(plain, augment={2: lambda images, labels, seed: (images * 0, labels)})
     expected, history = (learn(recipe)[1]["loss"] for recipe in (plain, black))
     np.testing.assert_allclose(history[:2], expected[:2], rtol=1e-3)
@@ -243,12 +243,15 @@ def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(
     assert not list((tmp_path / "cache" / "training").iterdir())
 
 
-def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_at_it(run, monkeypatch):
+def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_at_it(run, monkeypatch, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (older := tmp_path / "runs" / "trial-seed0.npz").touch()  # of another network
     predict = Mock(wraps=train.predict_views)
     monkeypatch.setattr(train, "predict_views", predict)
     record = run("trial", SMALL, timed=False, verbose=0)
     assert not {"test_accuracy", "seconds"} & (set(record) | set(record["history"]))
     assert [len(call.args[1]) for call in predict.call_args_list] == [500, 500]  # the validation images, and harder
+    assert not older.exists()
 
 
 def test_a_published_run_is_measured_as_it_is_loaded(run, tmp_path):
@@ -379,7 +382,7 @@ def test_a_second_training_of_the_same_record_is_refused_and_ctrl_c_ends_the_fir
     [
         ("resnet", "invalid choice: 'resnet' (choose from"),
         ("three_conv_small --epochs 0", "argument --epochs: expected 1 or more; found 0"),
-        ("three_conv_small --seed -1", "argument --seed: expected 0 or more; found -1"),
+        ("three_conv_small --seed -1", "argument --seed: expected 0 to 1000000; found -1"),
         ("three_conv_small --images 255", "argument --images: expected a multiple of 10, 256 to 45000; found 255"),
         ("three_conv_small --record a/b", "argument --record: expected letters, digits, points and dashes; found"),
     ],

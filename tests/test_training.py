@@ -25,7 +25,7 @@ def test_triangular_survives_saving_and_refuses_what_makes_no_triangle(tmp_path)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
     assert float(loaded._learning_rate(40)) == float(schedule(40))
-    with pytest.raises(ValueError, match="0 < peak_at < 1; found 100 and 0"):
+    with pytest.raises(ValueError, match="0 < peak_at < 1; found 100, 0"):
         training.Triangular(peak=2.0, steps=100, peak_at=0)
 
 

@@ -18,7 +18,7 @@ CLASSES = 10
 MOST_BYTES = 500_000_000  # of weights; the largest network of the series has 34 MB
 _OPTIONS = (  # with which a kept network can be built again, as JSON
     r'\{("(widths": \[\d{1,3}(, \d{1,3}){0,3}\]|depth": [1-4]|(residual|identity|stock|normalised)": (true|false)'
-    r'|activation": "(relu|silu|gelu)"|dropout": 0\.\d{1,3})(, (?=")|(?=\})))*\}'
+    r'|activation": "(relu|silu|gelu)"|dropout": 0(\.\d{1,3})?)(, (?=")|(?=\})))*\}'
 )
 PUBLISHED = Path(__file__).resolve().parents[1] / "models" / "published.weights.h5"
 # Of the 45,000 training images of CIFAR-10, red, green and blue; notebook 01 computes them.
@@ -197,11 +197,11 @@ def count_flops(model):
 
 def load_published(path=None):
     """The network of models/README.md, or at `path`; `classify` uses its `calibration` and its `judge`."""
-    return _load(path or PUBLISHED, "download the repository again, or train them as models/README.md says")[0]
+    return _load(Path(path or PUBLISHED), "download the repository again, or train them as models/README.md says")[0]
 
 
 def middle_maps(model):
-    """The mean of each feature map after the activations of a fast_cnn's second block, (batch, maps), symbolic."""
+    """The mean of each feature map after the activations of the middle one of three blocks, (batch, maps), symbolic."""
     means = [ops.mean(layer.output, axis=(1, 2)) for layer in model.layers if isinstance(layer, layers.Activation)]
     return ops.concatenate(means[len(means) // 3 + 1 : -(len(means) // 3)], axis=1)  # the first is before the blocks
 
@@ -235,7 +235,7 @@ def load_own(source):
 def save_weights(path, model, source, options):
     """Write the weights with what is needed to build their network; the file appears whole or not at all."""
     if not re.fullmatch(_OPTIONS, stored := json.dumps(options)):
-        raise ValueError(f'save_weights: expected options such as {{"widths": [32, 128, 128]}}; found {stored}.')
+        raise ValueError(f"save_weights: expected up to four widths below 1,000, depth up to 4; found {stored}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     model.save_weights(unfinished)
