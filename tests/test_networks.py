@@ -81,7 +81,7 @@ def test_a_network_of_ones_own_is_kept_with_its_options_and_replaced_by_the_next
     with pytest.raises(ValueError, match='expected up to four widths below 1,000, .*; found {"widths": .4, 8, 80000.}'):
         networks.save_own(own, "some pixels", widths=(4, 8, 80000))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["own.weights.h5"]
-    with pytest.raises(ValueError, match="expected a network trained on 'others'; found one trained on 'some pixels'"):
+    with pytest.raises(ValueError, match="expected one trained on 'others'; found 'some pixels': run notebook 03"):
         networks.load_own("others")
 
 

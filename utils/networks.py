@@ -101,9 +101,10 @@ def fast_cnn(widths=(64, 256, 256), depth=2, identity=True, residual=False, acti
     """
     normalisation = layers.BatchNormalization if stock else FusedBatchNormalization
     start = IdentityStart if identity else keras.initializers.GlorotUniform
-    factors, offsets = 1 / np.array(PIXEL_DEVIATION), -np.array(PIXEL_MEAN) / PIXEL_DEVIATION
+    mean, deviation = np.array(PIXEL_MEAN), np.array(PIXEL_DEVIATION)
+    factors, offsets = (1 / deviation).tolist(), (-mean / deviation).tolist()
     pixels = keras.Input(CIFAR_SHAPE)
-    features = layers.Rescaling(factors.tolist(), offsets.tolist(), dtype="float32", name="standardising")(pixels)
+    features = layers.Rescaling(factors, offsets, dtype="float32", name="standardising")(pixels)
     features = layers.Activation(activation)(layers.Conv2D(24, 2, name="whitening")(features))
     for filters in widths:
         first = None
@@ -214,8 +215,8 @@ def with_familiarity(model, maps, energy, distance):
     """
     near = (ops.logsumexp(model.output, axis=1, keepdims=True) - energy[0]) / energy[1]
     far = ops.norm((middle_maps(model) - np.float32(maps[0])) / np.float32(maps[1]), axis=1, keepdims=True)
-    score = near - (far - distance[0]) / distance[1] / 3
-    return keras.Model(model.input, ops.concatenate([model.output, score], axis=1))
+    outputs = [model.output, near - (far - distance[0]) / distance[1] / 3]
+    return keras.Model(model.input, ops.concatenate(outputs, axis=1))
 
 
 def save_own(model, source, **options):
@@ -227,8 +228,7 @@ def load_own(source):
     """The network that `save_own` kept; refused if its images came from elsewhere than `source`."""
     model, trained_on = _load(cache_folder() / "own.weights.h5", "run notebook 03")
     if trained_on != source:
-        found = f"one trained on {trained_on!r}: run notebook 03."
-        raise ValueError(f"load_own: expected a network trained on {source!r}; found {found}")
+        raise ValueError(f"load_own: expected one trained on {source!r}; found {trained_on!r}: run notebook 03.")
     return model
 
 
