@@ -316,7 +316,6 @@ for name, change in {
 }.items():
     recipe = RECIPES[name] = replace(recipe, **change)
 # Trials of equal work: one change each to fast_cnn in its narrow form, on all images.
-_NARROW = {"widths": (32, 128, 128)}
 trial = replace(RECIPES["fast_cnn"], epochs=8, options=_NARROW)
 for name, change in {
     "start": {},
