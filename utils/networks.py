@@ -214,9 +214,9 @@ def with_familiarity(model, maps, energy, distance):
     Sources: Liu et al. 2020, arXiv 2010.03759 (energy); Lee et al. 2018, arXiv 1807.03888 (inner layers).
     """
     near = (ops.logsumexp(model.output, axis=1, keepdims=True) - energy[0]) / energy[1]
-    far = ops.norm((middle_maps(model) - np.float32(maps[0])) / np.float32(maps[1]), axis=1, keepdims=True)
-    outputs = [model.output, near - (far - distance[0]) / distance[1] / 3]
-    return keras.Model(model.input, ops.concatenate(outputs, axis=1))
+    away = (middle_maps(model) - np.float32(maps[0])) / np.float32(maps[1])
+    far = (ops.sqrt(ops.sum(away**2, axis=1, keepdims=True)) - distance[0]) / distance[1]
+    return keras.Model(model.input, ops.concatenate([model.output, near - far / 3], axis=1))
 
 
 def save_own(model, source, **options):
