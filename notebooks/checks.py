@@ -3,10 +3,11 @@
 import copy
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from utils import photos
 from utils.data import CLASS_NAMES
+from utils.evaluation import are_probabilities
 from utils.networks import build_model, count_flops
 
 _CHECKS = {}
@@ -124,6 +125,8 @@ def _fewer_numbers(fewer_numbers):
         return "Some of the numbers are not finite. Is something divided by zero?"
     if np.ptp(found, axis=0).max() == 0:
         return "Six different images give the same numbers, so nothing is left to tell them apart by."
+    if np.abs(found).max() <= 1:
+        return "Its numbers reach 1 at most, and `to_features` divides them by 255 once more. What is left of them?"
     if not _close(_call(fewer_numbers, images[3:4]), found[3:4]):
         return "An image gets other numbers alone than among others. What does your function compute over all images?"
 
@@ -195,11 +198,17 @@ def _network_of_ones_own(build, guess):
         return "Nearly: each filter and each unit has one more number besides its weights."
     if guess in [right - layer.count_params() for layer in network.layers if layer.count_params()]:
         return "Nearly: one layer is missing in your sum."
-    if guess == 161_130:
+    if guess == 161_130 != right:
         return "So many has three_conv_small. What does your change add or take away?"
     if guess != right:
         size = "few" if guess < right else "many"
         return f"That is too {size}. Count layer by layer, by the two formulas of section 4: which maps does each read?"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype("float32")
+    outputs = np.asarray(network(pixels))
+    if are_probabilities(outputs):
+        return "The guess is right. But its ten outputs add up to 1, and the loss does softmax once more."
+    if np.abs(outputs).max() > 5:
+        return "The guess is right. But the first answers are far too sure. What numbers does its first layer see?"
 
 
 @_exercise("02.2")
@@ -308,9 +317,10 @@ def _verdict(answers):
     gain = with_yours - with_flip_and_crop
     share = (with_yours + with_flip_and_crop) / 2
     chance = 2 * np.sqrt(2 * share * (1 - share) / count)  # two standard errors, as if on separate images
-    right = "no difference" if abs(gain) < chance else "better" if gain > 0 else "worse"
+    ratio = gain / chance  # near to 1 or -1, two verdicts may be given
+    fits = {"better": ratio > 0.85, "worse": ratio < -0.85, "no difference": abs(ratio) < 1.15}[verdict]
     numbers = f"It changed the accuracy by {100 * gain:+.1f} points; two standard errors are {100 * chance:.1f}"
-    if verdict != right and not 0.85 < abs(gain) / chance < 1.15:  # so near to it, either may be said
+    if not fits:
         return f"{numbers}. Does it lie outside of what chance alone does, and on which side?"
 
 
@@ -580,7 +590,7 @@ def _worst_class(guess_labels_and_answers):
     if recalls[guessed] - recalls[worst] > 2 * error:
         below = np.sum(recalls < recalls[guessed])
         return (
-            f"{guess} has a recall of {recalls[guessed]:.0%}, and {below} of the ten have a lower one. Look at the "
+            f"{guess} has a recall of {recalls[guessed]:.0%}; lower in {below} of the ten classes. Look at the "
             "confusion matrix of this network: which classes does it take for each other?"
         )
 
@@ -658,7 +668,7 @@ def _expected_report(expected_report):
 @_exercise("06.1")
 def _my_way(my_way, guess):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 600), np.uint8)).convert("RGB")
-    for size in ((600, 400), (200, 500), (32, 32)):
+    for size in ((600, 400), (200, 500), (150, 150)):
         pixels = my_way(Image.new("RGB", size, (200, 40, 90)))
         if getattr(pixels, "dtype", None) != np.uint8 or pixels.shape != (32, 32, 3):
             found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {np.shape(pixels)}"
@@ -668,7 +678,10 @@ def _my_way(my_way, guess):
             return "A red picture came back blue. In which order do the channels stand?"
     if np.ptp(my_way(noise)[8:24, 8:24].mean(axis=-1)) > 120:
         return "Fine noise stayed as rough as it was. Is each new pixel a mean of old ones, or one of them?"
-    photo = Image.effect_mandelbrot((600, 400), (-2, -1.2, 1, 1.2), 100).convert("RGB")
+    fractal = Image.effect_mandelbrot((600, 400), (-2, -1.2, 1, 1.2), 100)
+    photo = Image.merge("RGB", (fractal, ImageOps.mirror(fractal), ImageOps.invert(fractal)))
+    if np.ptp(my_way(photo)) == 0:
+        return "A picture of many colours became one of a single colour. What is left for the network to see?"
     if any(np.array_equal(my_way(photo), photos.to_cifar_size(photo, how)) for how in photos.WAYS):
         return "This gives the same pixels as one of the ways of section 2. What would you try that is not there?"
     if not 0 <= float(guess) == int(guess):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from notebooks.checks import check
 from utils.photos import to_cifar_size
@@ -43,6 +43,7 @@ ANSWERS["01.2"] = [
     (lambda images: images[:, :0], "It gives 0 numbers an image"),
     (lambda images: images[0], "returns the shape (32, 32, 3)"),
     (lambda images: images.mean(axis=(1, 2)) / 0, "not finite"),
+    (lambda images: images[:, ::4, ::4] / 255, "once more"),
     (lambda images: images.mean(axis=(1, 2)) * 0, "the same numbers"),
     (lambda images: images.mean(axis=(1, 2)) - images.mean(axis=(0, 1, 2)), "alone than among others"),
 ]
@@ -83,19 +84,22 @@ ANSWERS["01.4"] = [
 ]
 
 
-def own_network(convolutions=(32, 32, 64, 64), classes=10):
+def own_network(convolutions=(32, 32, 64, 64), classes=10, scale=1 / 255, last=None, pooling=keras.layers.MaxPooling2D):
     """The network of exercise 02.1 with a fourth convolution: 99,754 parameters."""
-    stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255)]
+    stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(scale)]
     for filters in convolutions:
-        stack += [keras.layers.Conv2D(filters, 3, padding="same", activation="relu"), keras.layers.MaxPooling2D()]
+        stack += [keras.layers.Conv2D(filters, 3, padding="same", activation="relu"), pooling(2)]
     stack += [keras.layers.Dropout(0.2), keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
-    return keras.Sequential([*stack, keras.layers.Dense(classes)])
+    return keras.Sequential([*stack, keras.layers.Dense(classes, activation=last)])
 
 
 ANSWERS["02.1"] = [
     (Several((own_network, 99_754)), RIGHT),
     (Several((partial(own_network, (32, 32, 64)), 161_130)), "still three_conv_small"),
+    (Several((partial(own_network, (32, 32, 64), pooling=keras.layers.AveragePooling2D), 161_130)), RIGHT),
     (Several((own_network, 161_130)), "What does your change add"),
+    (Several((partial(own_network, last="softmax"), 99_754)), "does softmax once more"),
+    (Several((partial(own_network, scale=1), 99_754)), "far too sure"),
     (Several((own_network, 99_754 - 330)), "one more number besides its weights"),
     (Several((own_network, 99_754 - 1_290)), "one layer is missing"),
     (Several((own_network, 1_000)), "too few"),
@@ -172,6 +176,9 @@ ANSWERS["03.1"] = [
     ((3, "better", 0.5, 0.6, 2000), RIGHT),
     ((-1.5, "no difference", 0.5, 0.51, 2000), RIGHT),
     ((0, "worse", 0.6, 0.5, 500), RIGHT),
+    ((0, "worse", 0.6, 0.57, 2000), RIGHT),
+    ((0, "no difference", 0.6, 0.57, 2000), RIGHT),
+    ((0, "better", 0.6, 0.57, 2000), "on which side"),
     ((3, "better", 0.5, 0.51, 2000), "two standard errors are 3.2"),
     ((3, "worse", 0.5, 0.6, 2000), "on which side"),
     ((3, "perhaps", 0.5, 0.6, 2000), "choose one of 'better'"),
@@ -327,7 +334,7 @@ ANSWERS["05.2"] = [
     (("cat", LABELS, ANSWERED), RIGHT),
     (("dog", LABELS, np.where(np.arange(1_000) % 7, LABELS, 0)), RIGHT),  # few enough to tell
     (("kitten", LABELS, ANSWERED), "Put the name of a class"),
-    (("dog", LABELS, ANSWERED), "and 1 of the ten have a lower one"),
+    (("dog", LABELS, ANSWERED), "lower in 1 of the ten classes"),
     ((..., LABELS, ANSWERED), "in the place of your guess"),
 ]
 
@@ -386,6 +393,9 @@ def closer(photo, guess_size=(32, 32), resample=Image.Resampling.BOX):
 ANSWERS["06.1"] = [
     (Several((closer, 18)), RIGHT),
     (Several((lambda photo: to_cifar_size(photo) // 2, 3)), RIGHT),
+    (Several((lambda photo: to_cifar_size(photo.convert("L").convert("RGB")), 3)), RIGHT),
+    (Several((lambda photo: to_cifar_size(ImageOps.crop(photo, 60)), 18)), RIGHT),
+    (Several((lambda photo: closer(photo) * 0, 3)), "a single colour"),
     (Several((to_cifar_size, 18)), "the same pixels as one of the ways"),
     (Several((partial(to_cifar_size, how="pad"), 18)), "the same pixels as one of the ways"),
     (Several((lambda photo: closer(photo, (64, 64)), 18)), "expects uint8 of shape (32, 32, 3)"),
