@@ -222,8 +222,7 @@ def _build_network(build_network):
         return f"For 20 images the output has the shape {outputs.shape}: ten classes need ten numbers for each image."
     if not np.isfinite(outputs).all():
         return "Before any training, its outputs are not all finite numbers. Which layer makes them so large?"
-    are_probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=0.01)
-    if np.abs(outputs).max() > (0.9 if are_probabilities else 5):
+    if np.abs(outputs).max() > (0.9 if are_probabilities(outputs) else 5):
         return "The first loss fails: knowing nothing, it is far too sure. What numbers does its first layer see?"
     if not network.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)["loss"] <= 4:
         return "The first loss fails: it is far above ln 10. What does the last layer give, what does the loss expect?"
@@ -590,7 +589,7 @@ def _worst_class(guess_labels_and_answers):
     if recalls[guessed] - recalls[worst] > 2 * error:
         below = np.sum(recalls < recalls[guessed])
         return (
-            f"{guess} has a recall of {recalls[guessed]:.0%}; lower in {below} of the ten classes. Look at the "
+            f"{guess} has a recall of {recalls[guessed]:.0%}; it is lower in {below} of the ten classes. Look at the "
             "confusion matrix of this network: which classes does it take for each other?"
         )
 
@@ -680,9 +679,10 @@ def _my_way(my_way, guess):
         return "Fine noise stayed as rough as it was. Is each new pixel a mean of old ones, or one of them?"
     fractal = Image.effect_mandelbrot((600, 400), (-2, -1.2, 1, 1.2), 100)
     photo = Image.merge("RGB", (fractal, ImageOps.mirror(fractal), ImageOps.invert(fractal)))
-    if np.ptp(my_way(photo)) == 0:
+    found = my_way(photo)
+    if np.ptp(found) == 0:
         return "A picture of many colours became one of a single colour. What is left for the network to see?"
-    if any(np.array_equal(my_way(photo), photos.to_cifar_size(photo, how)) for how in photos.WAYS):
+    if any(np.array_equal(found, photos.to_cifar_size(photo, how)) for how in photos.WAYS):
         return "This gives the same pixels as one of the ways of section 2. What would you try that is not there?"
     if not 0 <= float(guess) == int(guess):
         return "The way is one of your own. The guess is a number of pictures: a whole one, from 0 on."
