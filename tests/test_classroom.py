@@ -152,7 +152,20 @@ def test_start_installs_from_the_wheels_and_only_once(tmp_path, capfd):
     assert classroom_start.install(tmp_path) == python and python.exists()
 
 
+def test_an_installation_that_fails_leaves_nothing_and_says_how_much_room_there_is(tmp_path):
+    tiny.write(tmp_path / "requirements.txt", "lesson\n")
+    (tmp_path / "wheels").mkdir()  # an empty one
+    with pytest.raises(SystemExit, match=r"Expected to install all packages .* 3 GB are needed, and [\d.]+ GB"):
+        classroom_start.install(tmp_path)
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_start_says_that_it_was_opened_alone(tmp_path):
+    assert "unpack the whole zip" in classroom_start.problem(tmp_path)
+
+
 def test_start_says_which_python_the_wheels_are_for(tmp_path):
+    tiny.write(tmp_path / "requirements.txt", "")
     assert classroom_start.problem(tmp_path) == ""
     tiny.write(tmp_path / "wheels/MADE_FOR.txt", f"{classroom_start.this_python()}\n")
     assert classroom_start.problem(tmp_path) == ""

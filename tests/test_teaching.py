@@ -88,16 +88,16 @@ def test_commands_and_options_that_the_text_names_exist():
 
 
 def test_the_minutes_of_a_lesson_are_those_of_the_class_profile(tmp_path):
-    timed, untimed = tiny.notebook(), tiny.notebook("02", "Adding")
+    timed, untimed = tiny.add_exercises(tiny.notebook()), tiny.notebook("02", "Adding")
     timed.metadata.tutorial.minutes["class"] = 1.5
-    timed.metadata.tutorial.slowest = {"cell": "fit", "seconds": 59, "measured_on": "2 cores; made up"}
+    timed.metadata.tutorial.slowest = {"cell": "count", "seconds": 59, "measured_on": "2 cores; made up"}
     root = tiny.project(tmp_path, timed, untimed)
     tiny.write(root / "TEACHING.md", "Before.\n<!-- minutes:start -->\nold\n<!-- minutes:end -->\nAfter.\n")
     assert sync.findings(root) == ["TEACHING.md: the part between the markers: run `make sync`"]
     sync.write(root)
     text = (root / "TEACHING.md").read_text(encoding="utf-8")
-    assert "| [01 · Counting](notebooks/01_counting.ipynb) | 1.5 | `fit` | 59 |" in text
-    assert "| [02 · Adding](notebooks/02_adding.ipynb) | – | – | – |\n| the core notebooks together | 1.5 |" in text
+    assert "(notebooks/01_counting.ipynb) | 1.5 | `count` | 1 | 59 | 1: Count on; 2: Count on |" in text
+    assert "(notebooks/02_adding.ipynb) | – | – | – | – | – |\n| the core notebooks together | 1.5 |" in text
     assert "No cell took over 60 s" in text and "Measured on 2 cores; made up." in text
     assert text.startswith("Before.\n") and text.endswith("\nAfter.\n") and "old" not in text
 

@@ -50,7 +50,8 @@ Image classification with TensorFlow: the notebooks of this class
 
    The first start installs, which takes some minutes and needs {network}. Every start
    opens JupyterLab on the first notebook, in the browser. If no browser opens, copy the address that the terminal
-   shows, the one that begins with http://localhost, into one.
+   shows, the one that begins with http://localhost, into one. Its warnings there (of a kernel that is running over
+   TCP, of a notebook that is not trusted) mean no harm here; when it offers news, say no.
 
 4. Stop by File > Shut Down in JupyterLab, or by Ctrl+C in the terminal, answered with y. What you changed in a
    notebook stays only if you saved it.
@@ -219,7 +220,7 @@ def main(arguments=None):
     parser.add_argument("--no-wheels", action="store_true", help="leave out the packages; installing needs a network")
     parser.add_argument("--with-solutions", action="store_true", help="for the teacher: solutions and TEACHING.md too")
     parser.add_argument("--no-proof", action="store_true", help="do not unpack the zip and run a notebook from it")
-    parser.add_argument("--output", type=Path, help="where the zip goes, instead of the folder classroom")
+    parser.add_argument("--output", type=Path, help="name of the zip, instead of classroom/classroom.zip")
     options = parser.parse_args(arguments)
     name = "classroom-with-solutions.zip" if options.with_solutions else "classroom.zip"
     target = (options.output or sync.PROJECT / "classroom" / name).resolve()

@@ -6,6 +6,7 @@ With --install-only it stops before JupyterLab; other options, such as --no-brow
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ def this_python():
 
 
 def problem(folder):
-    """One sentence on why the wheels in `folder` do not suit this Python, or an empty string."""
+    """One sentence on why nothing can be installed from `folder` by this Python, or an empty string."""
+    if not (folder / "requirements.txt").exists():
+        return f"Expected requirements.txt in {folder} and found none: unpack the whole zip, and start from there."
     note = folder / "wheels" / "MADE_FOR.txt"
     made_for = note.read_text(encoding="utf-8").strip() if note.exists() else this_python()
     if made_for == this_python():
@@ -57,7 +60,11 @@ def install(folder):
         subprocess.run([*command, "-r", str(folder / "requirements.txt")], check=True)
     except subprocess.CalledProcessError as error:
         what = "a virtual environment" if "venv" in error.cmd else "all packages"
-        sys.exit(f"Expected to install {what} and could not, for the reason above: ask your teacher, then start again.")
+        shutil.rmtree(place, ignore_errors=True)
+        sys.exit(
+            f"Expected to install {what} and could not, for the reason above; 3 GB are needed, and "
+            f"{shutil.disk_usage(folder).free / 1e9:.1f} GB are free: ask your teacher, then start again."
+        )
     except KeyboardInterrupt:
         sys.exit("\nStopped while installing: start again, and it begins anew.")
     finished.touch()

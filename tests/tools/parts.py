@@ -1,6 +1,7 @@
 """The generated parts of the series as text: set-up cell, titles, navigation, badges, tables, metadata."""
 
 import base64
+import itertools
 import json
 import os
 import re
@@ -240,14 +241,28 @@ def figure(entry, identifier):
 
 def class_table(entries):
     """The minutes in TEACHING.md, as `make run RUN_ARGS=--record-minutes` measured them in the class profile."""
-    rows = ["| Notebook | Minutes to run, class profile | Its slowest cell | Seconds |", "|---|--:|---|--:|"]
+    rows = ["| Notebook | Minutes to run, class profile | Its slowest cell | In section | Seconds | Exercises |"]
+    rows += ["|---|--:|---|---|--:|---|"]
     timed = [entry for entry in entries if entry.slowest and entry.minutes["class"] is not None]
     for entry in sorted(entries, key=lambda entry: not entry.is_core):
-        slowest = (f"`{entry.slowest['cell']}`", entry.slowest["seconds"]) if entry in timed else ("–", "–")
-        rows.append(row(entry.link(entry.root), entry.minutes["class"] if entry in timed else "–", *slowest))
-    rows.append(f"| the core notebooks together | {core_minutes(timed):.1f} | | |")
+        took, *slowest = "–" * 4
+        if entry in timed:
+            took, cell, seconds = entry.minutes["class"], entry.slowest["cell"], entry.slowest["seconds"]
+            section = "the start" if cell == "setup" else headings(entry, "##", cell)[-1].partition(".")[0]
+            slowest = f"`{cell}`", section, seconds
+        exercises = [heading.removeprefix("Exercise ") for heading in headings(entry, "###") if "Exercise" in heading]
+        rows.append(row(entry.link(entry.root), took, *slowest, "; ".join(exercises) or "–"))
+    rows.append(f"| the core notebooks together | {core_minutes(timed):.1f} | | | | |")
     measured_on = sorted({f"Measured on {entry.slowest['measured_on']}." for entry in timed})
     return "\n".join([*rows, "", " ".join(missed_limits(timed)), *measured_on])
+
+
+def headings(entry, level, until=None):
+    """The headings of this level, "##" or "###", in a notebook, or in what stands before its cell `until`."""
+    cells = read_notebook(entry.path).cells
+    before = itertools.takewhile(lambda cell: cell.get("id") != until, cells)
+    texts = [cell.source for cell in before if cell.cell_type == "markdown"]
+    return re.findall(rf"^{level} (.+)", "\n".join(texts), re.MULTILINE)
 
 
 def core_minutes(timed):
