@@ -139,6 +139,13 @@ def test_publishing_says_at_once_what_the_tests_will_refuse(tmp_path):
     assert said.endswith("01_counting.ipynb: saved, but the tests will refuse it: count wrote to stderr\n")
 
 
+def test_publishing_runs_nothing_whose_code_the_tests_will_refuse(tmp_path):
+    root = tiny.project(tmp_path, tiny.notebook(), tiny.notebook("02", "Adding", code=f"2 + 2  # {'-' * 108}"))
+    code, said = run_series(root, "--publish")
+    refused = "02_adding.ipynb: count has a line of 117, more than 108"
+    assert (code, said) == (1, f"Nothing was run, since the tests would refuse {refused}.\n")
+
+
 def test_solutions_are_published_with_their_notebook_and_have_a_page_that_leads_back(tmp_path):
     exercises = tiny.notebook()
     exercises.cells[3].source += "\n\n[Solutions](solutions/01_solutions.ipynb)"

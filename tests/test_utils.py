@@ -96,10 +96,11 @@ def test_a_file_that_breaks_a_rule_is_found(tmp_path, file, text, message):
 
 
 def test_too_many_files_and_lines_are_found(tmp_path):
+    each = MOST_LINES // MOST_FILES
     for name in (*ORDER, "__init__"):
-        (tmp_path / f"{name}.py").write_text("\n" * 173)
+        (tmp_path / f"{name}.py").write_text("\n" * each)
     assert findings(tmp_path) == []
-    (tmp_path / "data.py").write_text("\n" * 200)
-    (tmp_path / "samples.py").touch()
+    (tmp_path / "samples.py").write_text("\n" * MOST_FILES)
     found = "\n".join(findings(tmp_path))
-    assert "2103 lines in all, more than 2100" in found and "13 files, more than 12" in found
+    assert f"{each * MOST_FILES + MOST_FILES} lines in all, more than {MOST_LINES}" in found
+    assert f"{MOST_FILES + 1} files, more than {MOST_FILES}" in found

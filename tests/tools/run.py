@@ -188,6 +188,10 @@ def prepare(options, root):
     results = [Result(entry) for entry in entries if entry.path.name.startswith(options.only or "")]
     if not results:
         sys.exit(f"Expected the beginning of a name, such as 01, found {options.only}: choose one from notebooks/.")
+    notebooks = {result.entry.path: parts.read_notebook(result.entry.path) for result in results if options.publish}
+    found = [f"{p.name}: {text}" for p, nb in notebooks.items() for check in form.BEFORE_A_RUN for text in check(nb)]
+    if found:
+        sys.exit(f"Nothing was run, since the tests would refuse {'; '.join(found)}.")
     facts = load_images(root)
     print(f"Images: {facts['source']}. Profile: {facts['profile']}.", flush=True)
     if (options.publish or options.record_minutes) and facts["stand_in"]:

@@ -204,7 +204,8 @@ def main(arguments=None):
         found = findings(root)
     except ValueError as error:
         found = [str(error)]
-    print(*found, f"sync: {len(found)} to put right" if found else "sync: everything is as it should be", sep="\n")
+    how = f"{len(found)} to put right" if found else "all generated parts are as they should be"
+    print(*found, f"sync: {how}", sep="\n")
     return 1 if found else 0
 
 
