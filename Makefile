@@ -38,7 +38,7 @@ test-browser: .venv/.installed ## step through every notebook in JupyterLab, in 
 
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
 	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks/deeper notebooks/solutions $(PYTEST_ARGS)
-	@.venv-colab/bin/python -m pytest tests/test_runners.py -m "slow or not slow" -k "not nbmake" --dist load $(PYTEST_ARGS)
+	@.venv-colab/bin/python -m pytest tests/test_runners.py -m "slow or not slow" --dist load $(PYTEST_ARGS)
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
 		tests/test_published.py tests/test_machine.py tests/test_setup.py::test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose \
 		notebooks/04_tpu_training.ipynb $(wildcard notebooks/deeper/04_*.ipynb) $(PYTEST_ARGS)
@@ -71,8 +71,13 @@ COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(py
 	@$(COLAB_PYTHON) tests/tools/check_python.py && $(COLAB_PYTHON) -m venv --clear $(@D)
 	@echo "Installing into $(@D), only this once, on $$($(COLAB_PYTHON) -V) (Colab has 3.13) ..."
 	@grep -v '^tensor' requirements.txt > $(@D)/without_tensorflow.txt
-	@$(VENV_PYTHON) -m uv pip install --quiet --python $(@D) $(PACKAGES) -c tests/constraints-$*.txt
+	@$(UV_INSTALL) --python $(@D) $(PACKAGES) -c tests/constraints-$*.txt
 	@touch $@
+
+# uv installs in a fraction of pip's time, but does not know pip's settings, as of a mirror: where it fails, pip tries.
+# Python compiles what it imports, once; where it may not, uv does, or every start would take three times as long.
+UV_INSTALL := $(VENV_PYTHON) -m uv pip install --quiet $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
 
 # An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.
 .venv/.installed: requirements.txt tests/requirements.txt
@@ -81,5 +86,6 @@ COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(py
 			{ echo "Expected a Python called $(PYTHON) and found none: install Python 3.12 and name it, as in \`make test PYTHON=python3.12\`."; exit 1; }; \
 		$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear .venv; }
 	@echo "Installing into .venv, only this once: about 3 GB, some minutes ..."
-	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@$(PIP_INSTALL) "$$(grep '^uv' tests/requirements.txt)" && $(UV_INSTALL) --python .venv -r tests/requirements.txt || \
+		$(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@

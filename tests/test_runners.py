@@ -1,4 +1,4 @@
-"""Notebooks by papermill and nbmake: alone in an empty folder as in Colab, and where and as nobody planned."""
+"""Notebooks by papermill: alone in an empty folder as in Colab, and where and as nobody planned."""
 
 import contextlib
 import os
@@ -12,33 +12,22 @@ from tests.conftest import GIT
 from tests.tools import parts, sync
 
 ENTRIES = sync.read_entries(sync.PROJECT)
-CORE = [entry.path for entry in parts.core_of(ENTRIES)]
-PAPERMILL = ["papermill", "{path}", "{folder}/out.ipynb"]
-NBMAKE = ["pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--nbmake", "--nbmake-timeout=300", "{path}"]
+FIRST, *OTHERS = [entry.path for entry in (*parts.core_of(ENTRIES), ENTRIES[1])]  # and one that is deeper
+SLOW = [pytest.param(path, marks=pytest.mark.slow) for path in OTHERS]  # `make test-colab` runs them
 
 
-def first_of(paths):
-    """The others are marked as slow; `make test-colab` runs those of papermill."""
-    return [paths[0], *(pytest.param(path, marks=pytest.mark.slow) for path in paths[1:])]
-
-
-def run(runner, path, output, working_folder, **environment):
-    command = [part.format(path=path, folder=output) for part in runner]
+def run(path, output, working_folder, **environment):
+    command = [sys.executable, "-m", "papermill", path, output]
     environment = os.environ | {"TUTORIAL_PROFILE": "test"} | environment
-    done = subprocess.run([sys.executable, "-m", *command], env=environment, cwd=working_folder, capture_output=True)
+    done = subprocess.run(command, env=environment, cwd=working_folder, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()[-2_000:] + done.stderr.decode()[-2_000:]
 
 
-@pytest.mark.parametrize("path", first_of([*CORE, ENTRIES[1].path]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [FIRST, *SLOW], ids=lambda path: path.stem)
 def test_a_notebook_alone_clones_the_series_and_runs_to_its_end(path, alone, in_colab, tmp_path):
     shutil.copy(path, alone)
-    run(PAPERMILL, alone / path.name, tmp_path, alone)
+    run(alone / path.name, tmp_path / "out.ipynb", alone)
     assert (alone / "series" / "utils").is_dir()
-
-
-@pytest.mark.parametrize("path", first_of(CORE), ids=lambda path: path.stem)
-def test_a_core_notebook_runs_with_nbmake(path, tmp_path):
-    run(NBMAKE, path, tmp_path, path.parent)
 
 
 @contextlib.contextmanager
@@ -71,7 +60,7 @@ def test_a_notebook_runs_where_and_as_nobody_planned(in_colab, tmp_path):
     place = tmp_path / "Übung 1 – Ann's 猫"
     clone = ["clone", "--quiet", "-c", "core.autocrlf=true", str(tmp_path / "series.git"), str(place)]
     subprocess.run([*GIT, *clone], check=True)
-    path = place / CORE[0].relative_to(sync.PROJECT)
+    path = place / FIRST.relative_to(sync.PROJECT)
     assert b"\r\n" in path.read_bytes()
     (tmp_path / "empty").mkdir()
     (tmp_path / "keras.json").write_text('{"backend": "jax", "image_data_format": "channels_first"}')
@@ -79,5 +68,5 @@ def test_a_notebook_runs_where_and_as_nobody_planned(in_colab, tmp_path):
     nowhere = {"HOME": "/dev/null", "TUTORIAL_CACHE": "", "PATH": str(tmp_path / "empty")}
     runtime = {"JUPYTER_RUNTIME_DIR": str(tmp_path), "IPYTHONDIR": str(tmp_path)}  # which Jupyter itself needs
     with read_only(place):
-        run(PAPERMILL, path, tmp_path, place, **presets, **nowhere, **runtime)
+        run(path, tmp_path / "out.ipynb", place, **presets, **nowhere, **runtime)
     assert (tmp_path / "out.ipynb").read_text().count('"image/png"') > 5
