@@ -85,7 +85,8 @@ PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
 		command -v $(PYTHON) >/dev/null || \
 			{ echo "Expected a Python called $(PYTHON) and found none: install Python 3.12 and name it, as in \`make test PYTHON=python3.12\`."; exit 1; }; \
 		$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear .venv; }
-	@echo "Installing into .venv, only this once: about 3 GB, some minutes ..."
-	@$(PIP_INSTALL) "$$(grep '^uv' tests/requirements.txt)" && $(UV_INSTALL) --python .venv -r tests/requirements.txt || \
-		$(PIP_INSTALL) -r tests/requirements.txt
+	@echo "Installing into .venv, only this once: about 3 GB ..."
+	@$(PIP_INSTALL) uv && $(UV_INSTALL) --python .venv -r tests/requirements.txt || { \
+		echo "uv could not install them, for the reason above; pip tries, which takes some minutes ..."; \
+		$(PIP_INSTALL) -r tests/requirements.txt; }
 	@touch $@
