@@ -62,6 +62,11 @@ clean: ## remove everything generated except the environments, which take long t
 	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
+# uv installs in a fraction of pip's time, but does not know pip's settings, as of a mirror: where it fails, pip tries.
+# Python compiles what it imports, once; where it may not, uv does, or every start would take three times as long.
+UV_INSTALL = $(VENV_PYTHON) -m uv pip install --quiet --python $(@D) $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
+
 # The versions of Colab's runtimes, on Colab's Python where it can be found. The one for TPUs has JAX, and no TensorFlow.
 PYENV_313 = $(addsuffix /bin/python,$(shell pyenv prefix 3.13 2>/dev/null))
 COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)) $(PYTHON))
@@ -71,13 +76,8 @@ COLAB_PYTHON = $(firstword $(foreach python,python3.13 $(PYENV_313),$(shell $(py
 	@$(COLAB_PYTHON) tests/tools/check_python.py && $(COLAB_PYTHON) -m venv --clear $(@D)
 	@echo "Installing into $(@D), only this once, on $$($(COLAB_PYTHON) -V) (Colab has 3.13) ..."
 	@grep -v '^tensor' requirements.txt > $(@D)/without_tensorflow.txt
-	@$(UV_INSTALL) --python $(@D) $(PACKAGES) -c tests/constraints-$*.txt
+	@$(UV_INSTALL) $(PACKAGES) -c tests/constraints-$*.txt
 	@touch $@
-
-# uv installs in a fraction of pip's time, but does not know pip's settings, as of a mirror: where it fails, pip tries.
-# Python compiles what it imports, once; where it may not, uv does, or every start would take three times as long.
-UV_INSTALL := $(VENV_PYTHON) -m uv pip install --quiet $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
-PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
 
 # An unfinished or unsuitable .venv is made anew; a finished one only gets what changed in the requirements.
 .venv/.installed: requirements.txt tests/requirements.txt
@@ -86,7 +86,7 @@ PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
 			{ echo "Expected a Python called $(PYTHON) and found none: install Python 3.12 and name it, as in \`make test PYTHON=python3.12\`."; exit 1; }; \
 		$(PYTHON) tests/tools/check_python.py && $(PYTHON) -m venv --clear .venv; }
 	@echo "Installing into .venv, only this once: about 3 GB ..."
-	@$(PIP_INSTALL) uv && $(UV_INSTALL) --python .venv -r tests/requirements.txt || { \
+	@$(PIP_INSTALL) uv && $(UV_INSTALL) -r tests/requirements.txt || { \
 		echo "uv could not install them, for the reason above; pip tries, which takes some minutes ..."; \
 		$(PIP_INSTALL) -r tests/requirements.txt; }
 	@touch $@

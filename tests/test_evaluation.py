@@ -37,6 +37,7 @@ def test_a_confidence_on_a_border_belongs_to_the_lower_bin():
 def test_the_calibration_error_is_the_mean_gap_of_the_bins(count, bins):
     generator = np.random.default_rng([count, bins])
     labels, logits = generator.integers(0, 10, count), generator.integers(-2, 3, (count, 10))
+    logits[0] = 0  # ten equal shares: a confidence on a border of ten and of twenty bins
     probabilities = softmax(logits, axis=1)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     gaps = []
