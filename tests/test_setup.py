@@ -72,14 +72,19 @@ def test_the_set_up_cell_may_be_run_again(series):
     assert used == "series utils test\nTrue\n"
 
 
-def test_what_the_environment_presets_does_not_change_backend_images_and_figures(series, monkeypatch):
+def test_what_the_environment_presets_does_not_change_backend_images_and_figures_and_onednn_is_on(series, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     (series / "keras.json").write_text('{"backend": "jax", "image_data_format": "channels_first"}')
     for name, value in {"KERAS_BACKEND": "jax", "MPLBACKEND": "agg", "KERAS_HOME": str(series)}.items():
         monkeypatch.setenv(name, value)
-    ask = "import keras, matplotlib\nprint(keras.backend.image_data_format(), matplotlib.get_backend())"
+    ask = (
+        "import platform, keras, matplotlib\nfrom tensorflow.python.util import _pywrap_util_port as built\n"
+        "print(keras.backend.image_data_format(), built.IsMklEnabled() or platform.machine() != 'x86_64')\n"
+        "print(matplotlib.get_backend())"
+    )
     said, found = run_setup(series / "notebooks", after=ask)
     assert ", tensorflow " in said and len(said.splitlines()) == 2
-    assert re.fullmatch(r"channels_last .*inline.*\n", found)
+    assert re.fullmatch(r"channels_last True\n.*inline.*\n", found)
 
 
 @pytest.mark.parametrize("obstacle", ["no such address", "a folder of that name", "no git"])

@@ -28,6 +28,8 @@ MOST_OTHER_WORK = 0.03  # of the time of all cores, with which a row is still sa
 def measure(side, folder, quick=False):
     """The answer of one function of `sides.py`, in a process of its own; CalledProcessError if that fails."""
     settings = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ
+    if side.endswith("_ours"):
+        settings.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `utils.machine.start` has it
     settings = {key: value for key, value in settings.items() if key not in IGNORED}
     command = [sys.executable, "-m", "tests.benchmarks.sides", side, str(folder), "--started", repr(time.time())]
     command += ["--quick"] if quick else []
