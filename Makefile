@@ -37,8 +37,8 @@ test-browser: .venv/.installed ## step through every notebook in JupyterLab, in 
 	@TUTORIAL_BROWSER=required $(VENV_PYTHON) -m pytest tests/browser -m "slow or not slow" --dist load $(PYTEST_ARGS)
 
 test-colab: .venv-colab/.installed .venv-colab-tpu/.installed ## test with the versions Colab has, and without TensorFlow on JAX
-	@.venv-colab/bin/python -m pytest tests/test_published.py notebooks/deeper notebooks/solutions $(PYTEST_ARGS)
-	@.venv-colab/bin/python -m pytest tests/test_runners.py -m "slow or not slow" --dist load $(PYTEST_ARGS)
+	@TUTORIAL_DEVICES=cpu-mirrored .venv-colab/bin/python -m pytest tests/test_published.py notebooks/deeper notebooks/solutions $(PYTEST_ARGS)
+	@TUTORIAL_DEVICES=cpu-mirrored .venv-colab/bin/python -m pytest tests/test_runners.py -m "slow or not slow" --dist load $(PYTEST_ARGS)
 	@KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 .venv-colab-tpu/bin/python -m pytest \
 		tests/test_published.py tests/test_machine.py tests/test_setup.py::test_without_tensorflow_the_set_up_cell_says_which_runtime_to_choose \
 		notebooks/04_tpu_training.ipynb $(wildcard notebooks/deeper/04_*.ipynb) $(PYTEST_ARGS)
