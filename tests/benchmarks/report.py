@@ -11,7 +11,7 @@ INTRODUCTION = """\
 `make bench` measures all rows again, in up to 90 minutes on two cores that do nothing else; `make bench ONLY=load`
 measures one. The environment variable CIFAR10_DIR must name the images. Every measurement is a process of its own; a
 row is not saved if other work took over 3% of the cores. Ours has oneDNN compute the convolutions, as in the notebooks,
-the peer what TensorFlow chooses: the same on processors with AVX512_VNNI, and slower on others.
+the peer what TensorFlow chooses, which leaves it off on x86 processors without AVX512_VNNI.
 Where n is over 1, ours and theirs are measured in turn, and the table shows medians. A ratio after "over" is a lower
 bound: the peer stopped, or was stopped, before it reached its target. The aims were set beforehand.
 
