@@ -59,8 +59,8 @@ sync-check: .venv/.installed ## say what `make sync` would change, and which lin
 	@$(VENV_PYTHON) -m tests.tools.sync --check
 
 clean: ## remove everything generated except the environments, which take long to install
-	rm -rf build classroom .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints notebooks/solutions/.ipynb_checkpoints
-	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+	rm -rf build classroom .pytest_cache .ruff_cache
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -not -path './.venv*' -prune -exec rm -rf {} +
 
 # uv installs in a fraction of pip's time, but does not know pip's settings, as of a mirror: where it fails, pip tries.
 # Python compiles what it imports, once; where it may not, uv does, or every start would take three times as long.

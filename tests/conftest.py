@@ -9,8 +9,6 @@ from tests.tools import sync
 
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
 
-PUBLISHED = sync.read_settings(sync.PROJECT)[0]
-
 
 @pytest.fixture(autouse=True)
 def local_servers_without_proxy(monkeypatch):
@@ -43,6 +41,7 @@ def in_colab(tmp_path, monkeypatch):
 
 def redirect_git(monkeypatch, address):
     """Let git find the published series at another address."""
-    settings = {"COUNT": "1", "KEY_0": f"url.{address}.insteadOf", "VALUE_0": f"https://github.com/{PUBLISHED}"}
+    published = f"https://github.com/{sync.read_settings(sync.PROJECT)[0]}"
+    settings = {"COUNT": "1", "KEY_0": f"url.{address}.insteadOf", "VALUE_0": published}
     for name, value in settings.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)

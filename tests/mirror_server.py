@@ -25,8 +25,6 @@ class MirrorServer(ThreadingHTTPServer):
     `requests` has the name of the mirror and the first byte asked for, of every request in order.
     """
 
-    daemon_threads = True
-
     def __init__(self, content, secure=False):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.scheme = "https" if secure else "http"

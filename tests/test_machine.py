@@ -92,11 +92,6 @@ def run(code, python=sys.executable, timeout=300, **environment):
     return done.stdout.splitlines(), done.stderr
 
 
-def test_without_an_accelerator_auto_takes_the_cpu_and_says_so_in_one_line():
-    (line,), _ = run("connect()")
-    assert line.startswith("Training on ") and "(1 replica), since no GPU" in line and "TPU" in line
-
-
 @on_jax
 def test_jax_takes_all_its_devices():
     (line,), _ = run("connect()", XLA_FLAGS="--xla_force_host_platform_device_count=8")
@@ -113,7 +108,8 @@ CHOSEN = {"tensorflow": ("gpu", "1 GPU (1 replica)"), "jax": ("tpu", "8 TPU devi
 
 def test_an_accelerator_is_taken_before_the_cpu_but_for_who_insists():
     kind, chosen = CHOSEN[BACKEND]
-    (auto, asked, cpu), _ = run(f"{PLAYED[BACKEND]}\nconnect()\nconnect('{kind}')\nconnect('cpu')")
+    (none, auto, asked, cpu), _ = run(f"connect()\n{PLAYED[BACKEND]}\nconnect()\nconnect('{kind}')\nconnect('cpu')")
+    assert none.startswith("Training on ") and "(1 replica), since no GPU" in none and "TPU" in none
     assert auto.startswith(f"Training on {chosen}, since ") and " found" in auto
     assert asked == f'Training on {chosen}, asked for by kind="{kind}".'
     assert cpu.startswith("Training on ") and "CPU" in cpu and cpu.endswith('asked for by kind="cpu".')
@@ -163,22 +159,23 @@ def fake_libtpu(folder, version):
     return {"PYTHONPATH": str(folder), "TPU_NAME": "local"}  # as on a machine that has a TPU
 
 
-@on_tensorflow
 @pytest.mark.parametrize("version", ["0.0.32.1", "0.0.29.dev20251001", "of unknown version"])
 def test_a_libtpu_that_would_abort_tensorflow_is_found_before_it_is_opened(tmp_path, version):
-    code = "connect()\nimport os\nprint(os.environ['TPU_LIBRARY_PATH'])" + REFUSED.format("'tpu'")
-    (line, path, refusal), _ = run(code, **fake_libtpu(tmp_path, version))
-    assert f"no TPU: libtpu {version} would abort TensorFlow" in line and "libtpu<0.0.30" in line
+    code = "import os\nfrom utils.machine import why_no_tpu\nprint(why_no_tpu())\nprint(os.environ['TPU_LIBRARY_PATH'])"
+    (problem, path), _ = run(code, **fake_libtpu(tmp_path, version))
+    assert problem.startswith(f"libtpu {version} would abort TensorFlow: pip install ") and "libtpu<0.0.30" in problem
     assert not Path(path).exists()
-    assert refusal.startswith("RuntimeError") and f"libtpu {version} would abort" in refusal
-    assert "pip install" in refusal
 
 
 @on_tensorflow
-def test_a_tpu_that_tensorflow_cannot_reach_is_named_with_the_error_and_the_cpu_is_taken(tmp_path):
-    (line, refusal), _ = run("connect()" + REFUSED.format("'tpu'"), **fake_libtpu(tmp_path, "0.0.29"))
-    assert "Training on the CPU" in line and "could not connect, NotFoundError" in line
-    assert refusal.startswith("RuntimeError") and "NotFoundError" in refusal
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("0.0.29", "could not connect, NotFoundError"), ("0.0.32.1", "libtpu 0.0.32.1 would abort TensorFlow")],
+)
+def test_a_tpu_that_tensorflow_cannot_reach_is_named_with_the_reason_and_the_cpu_is_taken(tmp_path, version, reason):
+    (line, refusal), _ = run("connect()" + REFUSED.format("'tpu'"), **fake_libtpu(tmp_path, version))
+    assert "Training on the CPU" in line and reason in line
+    assert refusal.startswith("RuntimeError") and reason in refusal
 
 
 STUBS = {  # packages as a machine with a TPU has them, as far as a notebook's start looks at them

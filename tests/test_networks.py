@@ -111,7 +111,7 @@ def sealed(file, **facts):
 )
 def test_damaged_weights_are_refused_in_a_sentence(damage, tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_CACHE", str(tmp_path))
-    networks.save_own(trained(widths=(4, 8, 8)), "some pixels", widths=(4, 8, 8))
+    networks.save_own(build_model("fast_cnn", widths=(4, 8, 8)), "some pixels", widths=(4, 8, 8))
     with h5py.File(tmp_path / "own.weights.h5", "a") as file:
         damage(file)
     with pytest.raises(ValueError, match="^Expected the weights .*; found a damaged file: run notebook 03"):

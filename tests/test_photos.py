@@ -12,7 +12,7 @@ from tests.test_pictures import BLUE, RED, WHITE, encoded, stripes
 from utils.data import CLASS_NAMES
 from utils.evaluation import energy
 from utils.photos import PAD_COLOUR, WAYS, classify, to_cifar_size
-from utils.pictures import Pictures, gather
+from utils.pictures import Pictures, gather, load_image
 from utils.training import predict_views
 
 # 32 by 32 pixels
@@ -31,6 +31,14 @@ def test_a_picture_of_cifar_size_is_not_changed(how):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     for picture in (pixels, Image.fromarray(pixels), encoded(Image.fromarray(pixels))):
         np.testing.assert_array_equal(to_cifar_size(picture, how), pixels)
+
+
+def test_a_given_pil_image_stays_as_it_is():
+    given = stripes(size=(600, 600)).convert("P")
+    before = given.tobytes()
+    load_image(given).paste(WHITE, (0, 0, 600, 600))
+    to_cifar_size(given)
+    assert given.mode == "P" and given.size == (600, 600) and given.tobytes() == before
 
 
 def test_crop_takes_the_middle_squash_all_and_pad_adds_sides():

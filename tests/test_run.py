@@ -34,6 +34,23 @@ def run_series(root, *arguments, **environment):
     return process.returncode, said
 
 
+@pytest.fixture
+def refusal(monkeypatch, capfd):
+    """A function that runs the command in this process and returns what it said before it ran any notebook."""
+
+    def refusal(root, *arguments, **environment):
+        for name in os.environ.keys() - ENVIRONMENT.keys():
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as caught:
+            run.main([*arguments, "--root", str(root)])
+        assert not (root / "build").exists()
+        return capfd.readouterr().err + str(caught.value)
+
+    return refusal
+
+
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory):
     """A run over a good, a failing, a dying and a good notebook: folder of the project, exit code, what was said."""
@@ -117,12 +134,15 @@ def saved(root):
     return {path.name: path.read_bytes() for path in sync.notebook_paths(root)}
 
 
-def test_publishing_saves_good_notebooks_and_leaves_failing_ones_untouched(tmp_path):
+def test_publishing_saves_good_notebooks_leaves_failing_ones_untouched_and_says_what_the_tests_will_refuse(tmp_path):
     good = tiny.notebook(code="import os\nprint(os.environ['TUTORIAL_PROFILE'])")
-    root = tiny.project(tmp_path, good, tiny.notebook("02", "Dividing", code="1 / 0"))
+    odd = tiny.notebook("03", "Adding", code="import sys\nprint('odd', file=sys.stderr)")
+    root = tiny.project(tmp_path, good, tiny.notebook("02", "Dividing", code="1 / 0"), odd)
     before = saved(root)
     code, said = run_series(root, "--publish")
-    assert code == 1 and "ZeroDivisionError" in said.splitlines()[-1]
+    failed, refused = said.splitlines()[-2:]
+    assert code == 1 and "ZeroDivisionError" in failed
+    assert refused == "03_adding.ipynb: saved, but the tests will refuse it: count wrote to stderr"
     assert saved(root)["02_dividing.ipynb"] == before["02_dividing.ipynb"]
     nb = parts.read_notebook(root / "notebooks/01_counting.ipynb")
     assert parts.find_cell(nb, "count").outputs[0].text == "full\n"
@@ -132,18 +152,10 @@ def test_publishing_saves_good_notebooks_and_leaves_failing_ones_untouched(tmp_p
     assert sync.findings(root) == []
 
 
-def test_publishing_says_at_once_what_the_tests_will_refuse(tmp_path):
-    root = tiny.project(tmp_path, tiny.notebook(code="import sys\nprint('odd', file=sys.stderr)"))
-    code, said = run_series(root, "--publish")
-    assert code == 1
-    assert said.endswith("01_counting.ipynb: saved, but the tests will refuse it: count wrote to stderr\n")
-
-
-def test_publishing_runs_nothing_whose_code_the_tests_will_refuse(tmp_path):
+def test_publishing_runs_nothing_whose_code_the_tests_will_refuse(tmp_path, refusal):
     root = tiny.project(tmp_path, tiny.notebook(), tiny.notebook("02", "Adding", code=f"2 + 2  # {'-' * 108}"))
-    code, said = run_series(root, "--publish")
     refused = "02_adding.ipynb: count has a line of 117, more than 108"
-    assert (code, said) == (1, f"Nothing was run, since the tests would refuse {refused}.\n")
+    assert refusal(root, "--publish") == f"Nothing was run, since the tests would refuse {refused}."
 
 
 def test_solutions_are_published_with_their_notebook_and_have_a_page_that_leads_back(tmp_path):
@@ -175,11 +187,11 @@ def test_solutions_are_published_with_their_notebook_and_have_a_page_that_leads_
         ([], {"CIFAR10_DIR": "nowhere"}, "ValueError: expected images, found none\nThe images could not be loaded"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_sentence(tmp_path, arguments, environment, sentence):
+def test_what_makes_no_sense_is_refused_in_one_sentence(tmp_path, refusal, arguments, environment, sentence):
     root = tiny.project(tmp_path, tiny.notebook())
     before = saved(root)
-    code, said = run_series(root, *arguments, **environment)
-    assert code == 1 and sentence in "\n".join(said.splitlines()[-2:]) and "Traceback" not in said
+    said = refusal(root, *arguments, **environment)
+    assert sentence in "\n".join(said.splitlines()[-2:]) and "Traceback" not in said
     assert saved(root) == before
 
 

@@ -62,6 +62,8 @@ def test_another_package_called_utils_is_passed_over(series, tmp_path, monkeypat
     for name in ("__init__", "data", "machine"):
         (tmp_path / place / "utils").mkdir(parents=True, exist_ok=True)
         (tmp_path / place / f"utils/{name}.py").touch()
+    for module, text in {} if before else tiny.UTILS.items():
+        tiny.write(series / f"utils/{module}.py", text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
     assert run_setup(series / "notebooks", before)[1] == "series utils test\n"
 

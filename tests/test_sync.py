@@ -1,8 +1,6 @@
 """The generated parts of the series, and the check that finds what is not as generated or leads nowhere."""
 
 import json
-import subprocess
-import sys
 
 import nbformat
 import numpy as np
@@ -289,12 +287,12 @@ def test_the_repository_given_is_written_into_every_badge(root, capsys):
     assert sync_main(root, "--check") == 0
 
 
-def test_the_command_check_writes_nothing_and_fails(root):
+def test_the_command_check_writes_nothing_and_fails(root, capsys):
     change(root, "README.md", "Adding a little", "Adding a lot")
     before = read(root, "README.md")
-    command = [sys.executable, "-m", "tests.tools.sync", "--check", "--root", str(root)]
-    answer = subprocess.run(command, cwd=sync.PROJECT, capture_output=True, text=True, encoding="utf-8")
-    assert answer.returncode == 1 and "README.md" in answer.stdout and answer.stderr == ""
+    assert sync_main(root, "--check") == 1
+    said = capsys.readouterr()
+    assert "README.md" in said.out and said.err == ""
     assert read(root, "README.md") == before
 
 
@@ -367,10 +365,11 @@ def test_trainings_in_the_readme_come_from_the_records_that_have_a_test_accuracy
     for seed, right in enumerate((0.901, 0.905, 0.909)):
         facts = {"test_accuracy": {"1": 0.89, "6": right}, "seconds": 600 + 60 * seed}
         write_records(root, {f"quick-seed{seed}": facts, f"quick-seed0{seed}": facts, f"quick-seed{seed} (1)": facts})
+    write_records(root, {"quick-seed3": {"test_accuracy": {"1": 0.89, "6": 0.905}, "hardware": "4 cores"}})
     write_logits(root, "slow-seed0", right=800)
     sync.write(root)
     readme = read(root, "README.md")
-    assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test | 90.50 ± 0.40% | – | 6 | 3 |" in readme
+    assert "| quick | 1,234,567 | 9 | 11.0 | 2 cores of a test; 4 cores | 90.50 ± 0.33% | – | 6 | 4 |" in readme
     assert "| slow | 1,234,567 | 9 | – | 2 cores of a test | 70.00% | 78.66% | 1 | 1 |" in readme  # 800 of 1,017
     assert "keras 3.99; hardware as in the table; measured on: a JPEG copy of a test." in readme
     assert "trial" not in readme and sync.findings(root) == []

@@ -225,15 +225,14 @@ def random_data(source=REAL):
     return Cifar10(*(array for split in splits for array in split), source=source)
 
 
-@pytest.mark.parametrize("source, name", [(REAL, "trial"), (STAND_IN, "trial-stand-in")])
-def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(source, name, run, tmp_path):
-    record = run("trial", replace(SMALL, views=2), source, seed=3, test=True, verbose=0)
-    assert record == json.loads((tmp_path / "runs" / f"{name}-seed3.json").read_text())
-    facts = {"name": f"{name}-seed3", "network": "three_conv_small", "parameters": 161_130, "epochs": 1, "images": 500}
-    assert record.items() >= (facts | {"seed": 3, "data_source": source, "precision": "float32"}).items()
+def test_a_run_records_what_was_trained_and_keeps_its_logits(run, tmp_path):
+    record = run("trial", replace(SMALL, views=2), seed=3, test=True, verbose=0)
+    assert record == json.loads((tmp_path / "runs/trial-seed3.json").read_text())
+    facts = {"name": "trial-seed3", "network": "three_conv_small", "parameters": 161_130, "epochs": 1, "images": 500}
+    assert record.items() >= (facts | {"seed": 3, "data_source": REAL, "precision": "float32"}).items()
     assert "cores" in record["hardware"] and record["versions"]["keras"] == keras.__version__
     assert record["seconds"] == pytest.approx(sum(record["history"]["seconds"]), abs=0.1)
-    data, logits = random_data(), np.load(tmp_path / "runs" / f"{name}-seed3.npz")
+    data, logits = random_data(), np.load(tmp_path / "runs/trial-seed3.npz")
     for split, labels in (("validation", data.y_validation), ("test", data.y_test)):
         assert (logits[f"{split}_labels"] == labels).all()
         assert logits[split].dtype == np.float16 and logits[split].shape == (len(labels), 10)
@@ -244,11 +243,13 @@ def test_a_run_records_what_was_trained_keeps_its_logits_and_names_the_stand_in(
 
 
 def test_an_untimed_run_without_the_test_set_keeps_no_seconds_and_does_not_look_at_it(run, monkeypatch, tmp_path):
+    """And one on the stand-in says so."""
     (tmp_path / "runs").mkdir()
-    (older := tmp_path / "runs" / "trial-seed0.npz").touch()  # of another network
+    (older := tmp_path / "runs/trial-stand-in-seed0.npz").touch()  # of another network
     predict = Mock(wraps=train.predict_views)
     monkeypatch.setattr(train, "predict_views", predict)
-    record = run("trial", SMALL, timed=False, verbose=0)
+    record = run("trial", SMALL, STAND_IN, timed=False, verbose=0)
+    assert (record["name"], record["data_source"]) == ("trial-stand-in-seed0", STAND_IN)
     assert not {"test_accuracy", "seconds"} & (set(record) | set(record["history"]))
     assert [len(call.args[1]) for call in predict.call_args_list] == [500, 500]  # the validation images, and harder
     assert not older.exists()
@@ -292,20 +293,18 @@ def interrupt(run, recipe, name="trial", **options):
         run(name, recipe, verbose=0, **options)
 
 
-@pytest.mark.parametrize(
-    "change, goes_on",
-    [
-        ({}, True),
-        ({"optimizer": RECIPES["regulariser-decay"].optimizer}, False),
-        ({"augment": {0: train.compose(partial(train.crop, padding=2))}}, False),
-    ],
-)
-def test_a_changed_recipe_never_goes_on_with_the_state_of_another(change, goes_on, run, capsys):
+def test_a_changed_recipe_never_goes_on_with_the_state_of_another(run, capsys):
     recipe = replace(SMALL, augment={0: train.compose(train.crop)})
     interrupt(run, recipe)
-    run("trial", replace(recipe, **change), verbose=2)
-    output = capsys.readouterr().out
-    assert ("Going on where an earlier run stopped" in output, "val_loss" in output) == (goes_on, not goes_on)
+    for change in (
+        {"optimizer": RECIPES["regulariser-decay"].optimizer},
+        {"augment": {0: train.compose(partial(train.crop, padding=2))}},
+        {},
+    ):
+        run("trial", replace(recipe, **change), verbose=2)
+        output = capsys.readouterr().out
+        goes_on = not change
+        assert ("Going on where an earlier run stopped" in output, "val_loss" in output) == (goes_on, not goes_on)
 
 
 @pytest.mark.parametrize("file", ["history.json", "epoch001.weights.h5"])
@@ -343,27 +342,30 @@ def start_until(line_start, process):
     return next(line for line in process.stdout if line.startswith(line_start))
 
 
-def test_the_command_goes_on_after_a_kill_and_ends_with_the_weights_and_the_record_of_an_unbroken_run(project):
-    arguments = ["regulariser-all", "--images", "2000", "--epochs", "3", "--seed", "1", "--test"]
+def test_the_command_goes_on_after_a_kill_and_ends_with_the_weights_and_the_record_of_an_unbroken_run(
+    project, monkeypatch
+):
+    arguments = ["regulariser-all", "--images", "2000", "--epochs", "3", "--seed", "1", "--test", "--record", "mine"]
     killed = start_command(project, *arguments)
     start_until("Epoch 3/", killed)
     killed.kill()
     assert killed.wait() == -signal.SIGKILL and not (project / "models" / "runs").exists()
 
-    outputs = []
-    for extra in ((), ("--record", "whole")):
-        process = start_command(project, *arguments, *extra)
-        outputs.append(process.communicate()[0])
-        assert process.returncode == 0, outputs[-1]
-    assert "Going on where an earlier run stopped" in outputs[0] and "Epoch 1/3" not in outputs[0]
-    assert "Going on" not in outputs[1] and "record models/runs/whole-seed1.json" in outputs[1]
-    runs = [project / "models" / "runs" / f"{name}-seed1" for name in ("regulariser-all", "whole")]
-    resumed, whole = (json.loads(run.with_suffix(".json").read_text()) for run in runs)
-    np.testing.assert_allclose(resumed["history"]["loss"], whole["history"]["loss"], atol=2e-5)
-    assert (whole["images"], whole["epochs"]) == (2_000, 3)
-    assert whole["command"] == f"python models/train.py {' '.join(arguments)} --record whole"
-    answers = [np.load(run.with_suffix(".npz"))["patchworks"] for run in runs]
-    np.testing.assert_allclose(*answers, atol=1e-4)
+    resumed = start_command(project, *arguments)
+    output = resumed.communicate()[0]
+    assert resumed.returncode == 0 and output.endswith("record models/runs/mine-seed1.json\n"), output
+    assert "Going on where an earlier run stopped" in output and "Epoch 1/3" not in output
+    record = json.loads((project / "models/runs/mine-seed1.json").read_text())
+    assert (record["images"], record["epochs"]) == (2_000, 3)
+    assert record["command"] == f"python models/train.py {' '.join(arguments)}"
+
+    monkeypatch.setenv("CIFAR10_DIR", str(fake_folder()))
+    monkeypatch.setenv("TUTORIAL_CACHE", str(project / "cache"))
+    data = train.subset(train.load_cifar10(), replace(train.PROFILES["full"], train=2_000))
+    whole, history = train.train(replace(RECIPES["regulariser-all"], images=2_000, epochs=3), data, seed=1, verbose=0)
+    np.testing.assert_allclose(record["history"]["loss"], history["loss"], atol=2e-5)
+    answers = train.predict_views(whole, train.patchworks(), views=1)
+    np.testing.assert_allclose(np.load(project / "models/runs/mine-seed1.npz")["patchworks"], answers, atol=1e-4)
 
 
 def test_a_second_training_of_the_same_record_is_refused_and_ctrl_c_ends_the_first_in_a_line(project):

@@ -1,5 +1,6 @@
 """How much memory a process had at most, and how much of it the bare import of TensorFlow takes."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
+@functools.cache
 def peak_of_the_bare_import():
     """The same of another process, which does nothing else than to import keras and tensorflow."""
     return float(subprocess.check_output([sys.executable, "-c", BARE]))

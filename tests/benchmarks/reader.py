@@ -70,7 +70,7 @@ def photo_ours(run):
     environment = [] if run.quick else [Path(sys.prefix)]
     forget_files(sync.PROJECT / "utils", sync.PROJECT / "models", *environment)
     cold = seconds_to_an_answer()
-    return {"value": seconds_to_an_answer(), "facts": {"seconds with no file in memory": cold}}
+    return {"value": cold if run.quick else seconds_to_an_answer(), "facts": {"seconds with no file in memory": cold}}
 
 
 def seconds_to_an_answer():

@@ -311,7 +311,7 @@ def minutes_by_file(report):
     minutes = {}
     for case in ElementTree.parse(report).iter("testcase"):
         place = case.get("classname")
-        name = place.split(".")[1] if place.startswith("notebooks.") else "other tests"
+        name = place.removesuffix(".ipynb").rpartition(".")[2] if place.startswith("notebooks.") else "other tests"
         minutes[f"min in {name}"] = minutes.get(f"min in {name}", 0) + float(case.get("time")) / 60
     return dict(sorted(minutes.items()))
 

@@ -36,24 +36,17 @@ SLOW = [pytest.param(entry, marks=pytest.mark.slow) for entry in ENTRIES[1:]]
 
 @pytest.mark.parametrize("entry", [ENTRIES[0], *SLOW], ids=kind)
 def test_a_reader_steps_through_and_goes_on(entry, tmp_path, page):
-    """In a copy of the series without saved outputs, so that all that is seen comes from the cells that ran."""
+    """In a copy of the series, here without saved outputs, so that all that is seen comes from the cells that ran."""
     for name in ("notebooks", "utils", "models"):
         shutil.copytree(sync.PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    for copied in sync.notebook_paths(tmp_path):
-        notebook, _ = ClearOutputPreprocessor().preprocess(parts.read_notebook(copied), {})
-        tiny.write(copied, sync.notebook_text(notebook))
-    with opened(page, tmp_path / entry.path.relative_to(sync.PROJECT)):
+    copied = tmp_path / entry.path.relative_to(sync.PROJECT)
+    notebook, _ = ClearOutputPreprocessor().preprocess(parts.read_notebook(copied), {})
+    tiny.write(copied, sync.notebook_text(notebook))
+    with opened(page, copied):
         found = step_through(page, parts.read_notebook(entry.path))
         assert not found, "\n".join(found)
         for following in [other for other in ENTRIES if other.is_core and other.number > entry.number][:1]:
             go_on(page, following.name)
-
-
-def test_a_kernel_that_comes_late_is_waited_for(tmp_path, page):
-    page.add_init_script(LATE_KERNEL)
-    tiny.project(tmp_path, tiny.notebook())
-    with opened(page, tmp_path / "notebooks/01_counting.ipynb"):
-        assert step_through(page, tiny.executed(tiny.notebook())) == []
 
 
 SLIDERS = """from utils import machine, plotting
@@ -64,7 +57,8 @@ def draw(side=1):
 plotting.sliders(draw, side=[1, 2, 3])"""
 
 
-def test_a_slider_that_is_moved_draws_anew(tmp_path, page, monkeypatch):
+def test_a_kernel_that_comes_late_is_waited_for_and_a_slider_that_is_moved_draws_anew(tmp_path, page, monkeypatch):
+    page.add_init_script(LATE_KERNEL)
     monkeypatch.delenv("TUTORIAL_STILL")
     tiny.project(tmp_path, tiny.notebook(code=SLIDERS))
     shutil.rmtree(tmp_path / "utils")

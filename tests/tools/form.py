@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import functools
 import re
 import statistics
 import sys
@@ -183,13 +184,20 @@ def check_outputs(nb):
     return found + [f"{name} shows a widget" for name, kind in kinds if "widget" in kind]
 
 
-def check_imports(nb):
-    """Only the standard library, `utils`, and what requirements.txt installs."""
+@functools.cache
+def known_modules():
+    """The standard library, `utils`, and what requirements.txt installs."""
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = {canonicalize_name(Requirement(line).name) for line in lines if line and not line.startswith("#")}
-    known = {*sys.stdlib_module_names, "utils", "models", "notebooks"}
-    known |= {name for name, dists in packages_distributions().items() if {*map(canonicalize_name, dists)} & required}
-    return [f"{cell} imports {name}, which requirements.txt lacks" for cell, name in imported(nb) if name not in known]
+    found = packages_distributions().items()
+    installed = {name for name, dists in found if {*map(canonicalize_name, dists)} & required}
+    return {*sys.stdlib_module_names, "utils", "models", "notebooks"} | installed
+
+
+def check_imports(nb):
+    """Every module is one of those."""
+    found = [(cell, name) for cell, name in imported(nb) if name not in known_modules()]
+    return [f"{cell} imports {name}, which requirements.txt lacks" for cell, name in found]
 
 
 def check_images(nb):

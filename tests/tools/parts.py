@@ -332,7 +332,8 @@ def training_row(name, records):
     exact = percent([record["exact"] for record in records if record["exact"] is not None])
     seconds = [record["seconds"] for record in records if "seconds" in record]
     minutes_each = f"{statistics.mean(seconds) / 60:.1f}" if seconds else "–"
-    what = (name, f"{first['parameters']:,}", first["epochs"], minutes_each, first["hardware"])
+    hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records))
+    what = (name, f"{first['parameters']:,}", first["epochs"], minutes_each, hardware)
     return row(*what, accuracy, exact, views, len(records))
 
 
