@@ -68,7 +68,10 @@ def _exercise(number):
 
 def _call(function, *arguments):
     """What a reader's function gives back for copies of these arguments."""
-    answer = function(*copy.deepcopy(arguments))
+    return _given_back(function(*copy.deepcopy(arguments)))
+
+
+def _given_back(answer):
     if answer is None:
         raise ValueError("the function gives back None, so its `return` may be missing")
     return answer
@@ -94,7 +97,7 @@ def _hint(answer, right, wrong, otherwise, tolerance=1e-3):
 def _brighten(brighten):
     pixels = np.array([[[[200, 100, 40]]]], np.uint8)
     given = pixels.copy()
-    brighter = np.asarray(brighten(given, 100))
+    brighter = np.asarray(_given_back(brighten(given, 100)))
     if not np.array_equal(given, pixels):
         return "The function changes the images it is given. Leave them as they are, and return new ones."
     if brighter.shape != pixels.shape:
@@ -126,7 +129,7 @@ def _fewer_numbers(fewer_numbers):
     if np.ptp(found, axis=0).max() == 0:
         return "Six different images give the same numbers, so nothing is left to tell them apart by."
     if np.abs(found).max() <= 1:
-        return "Its numbers reach 1 at most, and `to_features` divides them by 255 once more. What is left of them?"
+        return "Its numbers reach 1 at most, and `to_features` divides by 64: little is left. Bring them to 0–255."
     if not _close(_call(fewer_numbers, images[3:4]), found[3:4]):
         return "An image gets other numbers alone than among others. What does your function compute over all images?"
 
@@ -134,7 +137,7 @@ def _fewer_numbers(fewer_numbers):
 @_exercise("01.3")
 def _most_similar(most_similar):
     known = np.random.default_rng(1).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
-    found = np.asarray(most_similar(known[[7, 2, 9]], known))
+    found = np.asarray(_call(most_similar, known[[7, 2, 9]], known))
     if found.shape != (3,):
         return f"For 3 images your function returns the shape {found.shape}: one row number for each was asked for."
     mirrored = np.asarray(most_similar(known[[5, 0, 4, 11], :, ::-1], known))
@@ -160,7 +163,7 @@ def _most_similar(most_similar):
 def _most_classes(most_classes):
     labels = np.repeat(np.arange(5), 10)
     sorted_data = "Take 50 labels in order, ten of each class"
-    counted = most_classes(labels, 20, 5)
+    counted = _call(most_classes, labels, 20, 5)
     if counted == 1:
         return f"{sorted_data}, and a buffer of 20: a batch of 5 can hold more than the class that stands first."
     if counted == 2:
@@ -170,6 +173,8 @@ def _most_classes(most_classes):
     counted = most_classes(labels, 50, 3)
     if counted != 3:
         return f"The buffer is right. But your function expects {counted} classes in a batch of 3."
+    if most_classes(labels, 1, 10) == 2:
+        return "Nearly: a buffer of 1 shuffles nothing, so a batch of 10 holds the first ten labels. How many came in?"
     if most_classes(np.array([3, 3, 7, 3, 7, 7]), 1, 3) != 2:
         return "For labels in order it is right. But labels need not be in order: look at which ones there are."
 
@@ -191,10 +196,11 @@ def _network_of_ones_own(build, guess):
         return f"For 2 images the output has the shape {shape}: ten classes need ten numbers for each image."
     right, guess = network.count_params(), float(guess)
     kinds = "Rescaling Conv2D MaxPooling2D Conv2D MaxPooling2D Conv2D MaxPooling2D Dropout Flatten Dense Dense".split()
-    if right == 161_130 and [type(layer).__name__ for layer in network.layers] == kinds:
+    pooling = [layer.pool_size for layer in network.layers if hasattr(layer, "pool_size")]
+    if (right, pooling) == (161_130, [(2, 2)] * 3) and [type(layer).__name__ for layer in network.layers] == kinds:
         return "This is still three_conv_small. Change a layer or add one, and your guess with it."
     biases = sum(weights.size for weights in network.get_weights() if weights.ndim == 1)
-    if guess == right - biases:
+    if guess == right - biases != right:
         return "Nearly: each filter and each unit has one more number besides its weights."
     if guess in [right - layer.count_params() for layer in network.layers if layer.count_params()]:
         return "Nearly: one layer is missing in your sum."
@@ -273,7 +279,7 @@ def _cross_entropy(cross_entropy):
 def _loss(cross_entropy, logits, label):
     """A loss as a number; not a number where Python refuses to compute a power."""
     try:
-        return np.asarray(cross_entropy(np.array(logits), label), float).item()
+        return np.asarray(_call(cross_entropy, np.array(logits), label), float).item()
     except OverflowError:
         return np.nan
 
@@ -397,8 +403,8 @@ def _lowest_loss(lowest):
     }
     label = np.where(np.arange(10) == 0, 0.82, 0.02)
     right = -np.sum(label * np.log(label))
-    if np.isnan(float(lowest)):
-        return "That is not a number. Is the logarithm of 0 taken somewhere?"
+    if not np.isfinite(float(lowest)):
+        return "That is no finite number. Is the logarithm of 0 taken somewhere?"
     if abs(float(lowest) - right) > 0.006:
         near = [hint for value, hint in mistakes.items() if abs(float(lowest) - value) < 0.006]
         too = "low: no answer reaches it" if float(lowest) < right else "high: another answer does better"
@@ -467,7 +473,8 @@ def _more_work(network, factor):
     direction = "more" if right > factor else "less"
     return (
         f"The multiplications grow by {direction} than {factor}. For each convolution, take the numbers of its kernel "
-        "(3 x 3 x channels in x filters) times the places of its output; then compare the sums."
+        "(3 x 3 x channels in x filters) times the places of its output, for each dense layer inputs x units; then "
+        "compare the sums."
     )
 
 
@@ -545,6 +552,7 @@ def _predict_rate(predict_rate):
 def _cheapest_threshold(cheapest_threshold):
     is_it = np.array([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 1, 0]) == 1
     scores = np.array([0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.9, 0.95])
+    scores = 0.5 + scores / 50  # as close together as a network's may be
 
     def cost(threshold, false_alarm, miss):
         called = scores >= threshold
@@ -572,7 +580,7 @@ def _cheapest_threshold(cheapest_threshold):
     threshold, price = next((t, p) for t, p, is_right in zip(chosen, prices, right, strict=True) if not is_right)
     return (
         f"With {price[0]} for a false alarm and {price[1]} for a miss, there is a threshold that costs less than "
-        f"your {threshold:.3g}. (An image at the threshold or above is called so.)"
+        f"your {threshold:.4g}. (An image at the threshold or above is called so; scores may lie close together.)"
     )
 
 
@@ -666,20 +674,29 @@ def _expected_report(expected_report):
 
 @_exercise("06.1")
 def _my_way(my_way, guess):
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 600), np.uint8)).convert("RGB")
+    def seen(photo):
+        pixels = my_way(photo)
+        return np.asarray(pixels) if hasattr(pixels, "numpy") else pixels  # a tensor
+
     for size in ((600, 400), (200, 500), (150, 150)):
-        pixels = my_way(Image.new("RGB", size, (200, 40, 90)))
+        pixels = seen(Image.new("RGB", size, (200, 40, 90)))
         if getattr(pixels, "dtype", None) != np.uint8 or pixels.shape != (32, 32, 3):
             found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {np.shape(pixels)}"
             return f"From {size[0]} × {size[1]} pixels came {found}; the network expects uint8 of shape (32, 32, 3)."
-        red, green, blue = pixels[8:24, 8:24].mean(axis=(0, 1))
-        if blue > red:
-            return "A red picture came back blue. In which order do the channels stand?"
-    if np.ptp(my_way(noise)[8:24, 8:24].mean(axis=-1)) > 120:
+    brightening = Image.linear_gradient("L").point(lambda value: min(255, max(0, 2 * value - 128))).convert("RGB")
+    if np.diff(seen(brightening)[8:24, 8:24].mean(axis=(1, 2))).min() < -60:
+        return "Where a picture grows lighter, yours suddenly turns dark. How far does uint8 reach?"
+    red, green, blue = pixels[8:24, 8:24].mean(axis=(0, 1))
+    if blue > red:
+        return "A red picture came back blue. In which order do the channels stand?"
+    noise = np.random.default_rng(0).integers(0, 100, (400, 600), np.uint8)
+    noise[:, 300:] += 155  # so that a way which stretches the contrast does not enlarge the noise
+    if np.ptp(seen(Image.fromarray(noise).convert("RGB"))[8:24, 8:14].mean(axis=-1)) > 60:
         return "Fine noise stayed as rough as it was. Is each new pixel a mean of old ones, or one of them?"
     fractal = Image.effect_mandelbrot((600, 400), (-2, -1.2, 1, 1.2), 100)
     photo = Image.merge("RGB", (fractal, ImageOps.mirror(fractal), ImageOps.invert(fractal)))
-    found = my_way(photo)
+    photo = photo.point(lambda value: 60 + value // 2)  # whose contrast can be stretched
+    found = seen(photo)
     if np.ptp(found) == 0:
         return "A picture of many colours became one of a single colour. What is left for the network to see?"
     if any(np.array_equal(found, photos.to_cifar_size(photo, how)) for how in photos.WAYS):

@@ -34,6 +34,7 @@ ANSWERS["01.1"] = [
     (lambda images, amount: np.minimum(images.astype(int) + amount, 255), "became 140, 40 and -20 with"),
     (clipped, "But they are float32"),
     (lambda images, amount: np.add(images, amount, out=images, casting="unsafe"), "changes the images it is given"),
+    (lambda images, amount: None, "`return` may be missing"),
 ]
 ANSWERS["01.2"] = [
     (lambda images: images.mean(axis=3), RIGHT),
@@ -43,7 +44,7 @@ ANSWERS["01.2"] = [
     (lambda images: images[:, :0], "It gives 0 numbers an image"),
     (lambda images: images[0], "returns the shape (32, 32, 3)"),
     (lambda images: images.mean(axis=(1, 2)) / 0, "not finite"),
-    (lambda images: images[:, ::4, ::4] / 255, "once more"),
+    (lambda images: images[:, ::4, ::4] / 255, "Bring them to 0–255"),
     (lambda images: images.mean(axis=(1, 2)) * 0, "the same numbers"),
     (lambda images: images.mean(axis=(1, 2)) - images.mean(axis=(0, 1, 2)), "alone than among others"),
 ]
@@ -73,30 +74,42 @@ ANSWERS["01.3"] = [
     (in_both_halves, "Row numbers above 11"),
     (lambda images, known: fingerprint(images) @ fingerprint(known).T, "returns the shape (3, 12)"),
     (partial(most_similar, join=np.sum), "how do you join the two similarities?"),
+    (lambda images, known: None, "`return` may be missing"),
 ]
 ANSWERS["01.4"] = [
     (lambda labels, buffer, batch: min(batch, len(np.unique(labels[: buffer + batch - 1]))), RIGHT),
-    (lambda labels, buffer, batch: min(batch, len(set(labels[: buffer + batch]))), RIGHT),
+    (lambda labels, buffer, batch: min(batch, len(set(labels[: buffer + batch]))), "a buffer of 1 shuffles nothing"),
     (lambda labels, buffer, batch: len(set(labels[:batch])), "more than the class that stands first"),
     (lambda labels, buffer, batch: len(set(labels[:buffer])), "it is refilled"),
     (lambda labels, buffer, batch: len(set(labels[: buffer + batch])), "expects 5 classes in a batch of 3"),
     (lambda labels, buffer, batch: min(batch, -(-(buffer + batch - 1) // 10)), "need not be in order"),
+    (lambda labels, buffer, batch: None, "`return` may be missing"),
 ]
 
 
-def own_network(convolutions=(32, 32, 64, 64), classes=10, scale=1 / 255, last=None, pooling=keras.layers.MaxPooling2D):
-    """The network of exercise 02.1 with a fourth convolution: 99,754 parameters."""
+def own_network(
+    convolutions=(32, 32, 64, 64), classes=10, scale=1 / 255, last=None, pooling=keras.layers.MaxPooling2D, bias=True
+):
+    """The network of exercise 02.1 with a fourth convolution: 99,754 parameters, 99,424 without biases."""
     stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(scale)]
     for filters in convolutions:
-        stack += [keras.layers.Conv2D(filters, 3, padding="same", activation="relu"), pooling(2)]
-    stack += [keras.layers.Dropout(0.2), keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
-    return keras.Sequential([*stack, keras.layers.Dense(classes, activation=last)])
+        convolution = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", use_bias=bias)
+        stack += [convolution, pooling(2)]
+    dense = keras.layers.Dense(128, activation="relu", use_bias=bias)
+    stack += [keras.layers.Dropout(0.2), keras.layers.Flatten(), dense]
+    return keras.Sequential([*stack, keras.layers.Dense(classes, activation=last, use_bias=bias)])
+
+
+def larger_pooling(size):
+    return keras.layers.MaxPooling2D(size + 1, strides=size, padding="same")
 
 
 ANSWERS["02.1"] = [
     (Several((own_network, 99_754)), RIGHT),
     (Several((partial(own_network, (32, 32, 64)), 161_130)), "still three_conv_small"),
     (Several((partial(own_network, (32, 32, 64), pooling=keras.layers.AveragePooling2D), 161_130)), RIGHT),
+    (Several((partial(own_network, (32, 32, 64), pooling=larger_pooling), 161_130)), RIGHT),
+    (Several((partial(own_network, bias=False), 99_424)), RIGHT),
     (Several((own_network, 161_130)), "What does your change add"),
     (Several((partial(own_network, last="softmax"), 99_754)), "does softmax once more"),
     (Several((partial(own_network, scale=1), 99_754)), "far too sure"),
@@ -132,6 +145,7 @@ ANSWERS["02.3"] = [
     (lambda logits, label: np.log(np.exp(logits - max(logits)).sum()) - logits[label], "in the sum only"),
     (lambda logits, label: by_difference(logits, label) * 2, "it gives 2.82. Compare with section 5"),
     (lambda logits, label: by_difference(abs(logits), label), "Nearly: the logits -1000, 0"),
+    (lambda logits, label: None, "`return` may be missing"),
 ]
 
 
@@ -233,6 +247,7 @@ ANSWERS["03.4"] = [
     (-0.82 * np.log2(0.82) - 0.18 * np.log2(0.02), "base 2"),
     (0.7, "too low"),
     (1.1, "too high"),
+    (np.inf, "the logarithm of 0"),
 ]
 ANSWERS["04.1"] = [
     (lambda images, part, count: [part * count, images // (part * count), part * count / 1280], RIGHT),
@@ -309,17 +324,18 @@ ANSWERS["04.5"] = [
 ]
 
 
-def cheapest_threshold(is_it, scores, false_alarm, miss, above=(2.0,)):
+def cheapest_threshold(is_it, scores, false_alarm, miss, above=(2.0,), grid=()):
     def cost(threshold):
         called = scores >= threshold
         return false_alarm * np.sum(called & ~is_it) + miss * np.sum(~called & is_it)
 
-    return min([*scores, *above], key=cost)
+    return min(grid or [*scores, *above], key=cost)
 
 
 ANSWERS["05.1"] = [
     (cheapest_threshold, RIGHT),
-    (lambda *arguments: np.float32(cheapest_threshold(*arguments) - 0.01), RIGHT),
+    (lambda *arguments: np.float32(cheapest_threshold(*arguments) - 1e-5), RIGHT),
+    (partial(cheapest_threshold, grid=np.linspace(0, 1, 101).tolist()), "scores may lie close together"),
     (lambda *arguments: 0.5, "whatever the mistakes cost"),
     (lambda is_it, scores, alarm, miss: cheapest_threshold(is_it, scores, miss, alarm), "changed places"),
     (partial(cheapest_threshold, above=()), "call nothing so"),
@@ -395,6 +411,11 @@ ANSWERS["06.1"] = [
     (Several((lambda photo: to_cifar_size(photo) // 2, 3)), RIGHT),
     (Several((lambda photo: to_cifar_size(photo.convert("L").convert("RGB")), 3)), RIGHT),
     (Several((lambda photo: to_cifar_size(ImageOps.crop(photo, 60)), 18)), RIGHT),
+    (Several((lambda photo: to_cifar_size(ImageOps.autocontrast(photo)), 18)), RIGHT),
+    (Several((lambda photo: np.array(ImageOps.autocontrast(Image.fromarray(to_cifar_size(photo)))), 18)), RIGHT),
+    (Several((lambda photo: tf.constant(closer(photo)), 18)), RIGHT),
+    (Several((lambda photo: closer(photo) + np.uint8(40), 18)), "How far does uint8 reach?"),
+    (Several((lambda photo: (closer(photo) * 1.5).astype(np.uint8), 18)), "How far does uint8 reach?"),
     (Several((lambda photo: closer(photo) * 0, 3)), "a single colour"),
     (Several((to_cifar_size, 18)), "the same pixels as one of the ways"),
     (Several((partial(to_cifar_size, how="pad"), 18)), "the same pixels as one of the ways"),

@@ -148,6 +148,7 @@ BROKEN = [
     (form.check_executed, lambda nb: nb.cells[4].update(execution_count=None), "[1, None]"),
     (form.check_executed, lambda nb: nb.cells[4].update(execution_count=7), "[1, 7]"),
     (form.check_executed, stale, "count has the output of another run"),
+    (form.check_executed, lambda nb: nb.cells[4].update(outputs=[]), "count prints, and has no output"),
     (form.check_executed, lambda nb: put(nb, "stream", name="stderr", text="oh"), "count wrote to stderr"),
     (form.check_executed, lambda nb: put(nb, "error", ename="E", evalue="e", traceback=[]), "count failed"),
     (form.check_outputs, lambda nb: output(nb, "saved in /home/me/x.keras"), "absolute path"),

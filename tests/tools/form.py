@@ -169,7 +169,9 @@ def check_executed(nb):
         found += [f"{name} failed"] * (output.output_type == "error")
         found += [f"{name} wrote to stderr"] * (output.get("name") == "stderr")
         found += [f"{name} has the output of another run"] * (output.get("execution_count", count[name]) != count[name])
-    return found
+    silent = [cell for cell in code_cells(nb) if not cell.outputs]
+    lost = [cell.id for cell in silent if re.search(r"^print\(", cell.source, re.MULTILINE)]
+    return found + [f"{name} prints, and has no output: {remedy}" for name in lost]
 
 
 def check_outputs(nb):
