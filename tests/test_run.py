@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import nbformat
 import pytest
@@ -24,6 +25,8 @@ def start(root, *arguments, **environment):
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"} | environment
     command = [sys.executable, "-m", "tests.tools.run", "--root", str(root), *arguments]
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
+    if sys.platform != "win32":  # a shell's background ignores Ctrl+C
+        said["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, cwd=sync.PROJECT, env=environment, **said)
 
 
