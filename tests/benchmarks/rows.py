@@ -176,7 +176,7 @@ ROWS = (
         "min",
         8,
         "Checks, tests and all notebooks in the test profile. Minutes of each notebook stand below; two files run at a "
-        "time, so they add up to more than the total. The row is of an earlier, smaller suite. Today's (2026-11-29) took "
+        "time, so they add up to more than the total. The row is of an earlier, smaller suite. That of 2026-11-29 took "
         "38 minutes of one worker, 19 for two that never wait, on 2 cores of AMD EPYC without 16-bit units: there the "
         "aim is missed.",
         limit="what runs notebooks or trainings besides the notebooks themselves. Of 9.9 minutes that all other tests "
