@@ -1,17 +1,22 @@
 """Python in a process of its own, also one whose disk is too small."""
 
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+
+# Settings of `subprocess.Popen` for a process that is to hear Ctrl+C also where tests run in a shell's background.
+HEEDS_CTRL_C = {"preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL)} if sys.platform != "win32" else {}
 
 
 def start_python(code, **settings):
     """A fresh Python that finds `utils` and runs this code; settings are those of `subprocess.Popen`."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes, **settings)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **HEEDS_CTRL_C | pipes | settings)
 
 
 def finish(process, returncode=0):

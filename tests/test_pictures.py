@@ -481,7 +481,7 @@ def test_a_closed_error_stream_is_no_hindrance():
 
 def test_ctrl_c_waits_for_no_picture_that_is_not_begun():
     process = start_python("""
-import signal, time
+import time
 from utils import pictures
 
 def slowly(image):
@@ -490,7 +490,6 @@ def slowly(image):
     return image.convert("RGB")
 
 pictures._on_white = slowly
-signal.signal(signal.SIGINT, signal.default_int_handler)
 pictures.gather({number: pictures.Image.new("RGB", (8, 8)) for number in range(100)})
 """)
     assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2  # by now, all threads wait for their turn

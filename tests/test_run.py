@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 
 import nbformat
 import pytest
@@ -14,6 +13,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from tests import tiny
+from tests.limited_disk import HEEDS_CTRL_C
 from tests.tools import pages, parts, run, sync
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("TUTORIAL_", "CIFAR10_"))}
@@ -25,9 +25,7 @@ def start(root, *arguments, **environment):
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"} | environment
     command = [sys.executable, "-m", "tests.tools.run", "--root", str(root), *arguments]
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
-    if sys.platform != "win32":  # a shell's background ignores Ctrl+C
-        said["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(command, cwd=sync.PROJECT, env=environment, **said)
+    return subprocess.Popen(command, cwd=sync.PROJECT, env=environment, **said, **HEEDS_CTRL_C)
 
 
 def run_series(root, *arguments, **environment):

@@ -51,8 +51,7 @@ def test_a_notebook_alone_clones_the_series_once_and_says_so_also_where_colab_is
 
 @pytest.mark.parametrize("name", [".", "notebooks", "notebooks/deeper", "notebooks/solutions"])
 def test_a_notebook_of_the_series_uses_the_folder_above(series, name):
-    for module, text in tiny.UTILS.items():
-        tiny.write(series / f"utils/{module}.py", text)  # which need no TensorFlow
+    tiny.write_utils(series)
     assert run_setup(series / name)[1] == "series utils test\n"
 
 
@@ -62,8 +61,8 @@ def test_another_package_called_utils_is_passed_over(series, tmp_path, monkeypat
     for name in ("__init__", "data", "machine"):
         (tmp_path / place / "utils").mkdir(parents=True, exist_ok=True)
         (tmp_path / place / f"utils/{name}.py").touch()
-    for module, text in {} if before else tiny.UTILS.items():
-        tiny.write(series / f"utils/{module}.py", text)
+    if not before:  # what was imported before is the real one
+        tiny.write_utils(series)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
     assert run_setup(series / "notebooks", before)[1] == "series utils test\n"
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from models import train
 from models.train import KINDS, RECIPES, blend, jumble, leaves, magnify, partly, with_unknowns
 from tests.fake_cifar10 import fake_folder
+from tests.limited_disk import HEEDS_CTRL_C
 from utils import machine, networks, training
 from utils.data import STAND_IN, Cifar10
 from utils.networks import build_model
@@ -334,7 +335,7 @@ def start_command(project, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores Ctrl+C
+        **HEEDS_CTRL_C,
     )
 
 

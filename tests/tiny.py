@@ -81,8 +81,7 @@ def executed(nb):
 
 def project(root, *notebooks):
     """Write a project with these notebooks into the folder `root` and bring its generated parts up to date."""
-    for name, text in UTILS.items():
-        write(root / "utils" / f"{name}.py", text)
+    write_utils(root)
     write(root / "utils" / "tutorial.mplstyle", "")
     write(root / "pyproject.toml", '[tool.tutorial]\nrepository = "OWNER/REPO"\nbranch = "main"\n')
     generated = ("badges", "series", "results", "benchmarks")
@@ -97,6 +96,12 @@ def project(root, *notebooks):
         write(root / "notebooks" / f"{name}.ipynb", sync.notebook_text(nb))
     sync.write(root)
     return root
+
+
+def write_utils(root):
+    """Write those modules, which need no TensorFlow, into the project in the folder `root`."""
+    for name, text in UTILS.items():
+        write(root / "utils" / f"{name}.py", text)
 
 
 def write(path, text):

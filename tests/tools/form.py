@@ -197,7 +197,7 @@ def known_modules():
 
 
 def check_imports(nb):
-    """Every module is one of those."""
+    """Nothing but `known_modules`."""
     found = [(cell, name) for cell, name in imported(nb) if name not in known_modules()]
     return [f"{cell} imports {name}, which requirements.txt lacks" for cell, name in found]
 
